@@ -1,0 +1,37 @@
+"""The one place where our errors become Temporal's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from domain.errors import ControlPlaneError, PlatformError
+
+JOB_RUNNING = "job_running"
+JOB_NOT_FOUND_YET = "job_not_found_yet"
+WEBHOOK_NOT_DELIVERED = "webhook_not_delivered"
+
+
+@contextmanager
+def named_failures() -> Iterator[None]:
+    """Platform errors are repeated by Temporal until they pass; every other named error is an answer, and final."""
+    try:
+        yield
+    except ControlPlaneError as error:
+        ours = isinstance(error, PlatformError) and error.retryable
+        raise ApplicationError(
+            error.message,
+            error.details,
+            type=error.type,
+            non_retryable=not ours,
+            next_retry_delay=error.retry_after,
+            category=ApplicationErrorCategory.UNSPECIFIED if ours else ApplicationErrorCategory.BENIGN,
+        ) from error
+
+
+def again(kind: str, message: str, pause: timedelta) -> ApplicationError:
+    """Not a failure: ask the server to run this activity again after `pause`."""
+    return ApplicationError(message, type=kind, next_retry_delay=pause, category=ApplicationErrorCategory.BENIGN)

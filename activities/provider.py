@@ -1,0 +1,348 @@
+"""What a generation does at one provider: submit once, adopt, look and keep, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import BinaryIO, cast
+
+from store.attempts import BeginState, Intent
+from temporalio import activity
+
+from activities.failures import JOB_NOT_FOUND_YET, JOB_RUNNING, again, named_failures
+from activities.heartbeat import heartbeating
+from domain.assets import BYTES_MAX, EXTENSIONS, Fetcher, ObjectStore, asset_key
+from domain.ending import failure_of
+from domain.errors import (
+    JobNotFound,
+    ProviderBusy,
+    ProviderError,
+    ProviderInvalidOutput,
+    ProviderTimedOut,
+    ProviderUnavailable,
+    SubmitAmbiguous,
+)
+from domain.generation import Asset, AttemptFailure, AttemptState, Candidate, Delivery, JobRef, MediaType
+from domain.media import inspect
+from domain.patience import pause_before_resubmit, poll_pause
+from domain.provider import Job, JobState, Output, Provider, Submission
+from store import attempts
+from store.connection import Pool, transaction
+
+FETCH_TRIES = 2
+FETCH_TIME_MAX = timedelta(minutes=5)
+SPOOL_BYTES = 8 * 2**20  # smaller outputs never touch the disk on their way
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One candidate being tried for one generation."""
+
+    attempt_id: str
+    number: int
+    generation_id: str
+    account_id: str
+    region: str
+    media_type: MediaType
+    output_format: str
+    output_count: int
+    deadline_s: int
+    candidate: Candidate
+
+
+class SubmitState(StrEnum):
+    ACCEPTED = "accepted"
+    AMBIGUOUS = "ambiguous"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What came of a submit."""
+
+    state: SubmitState
+    job: JobRef | None = None
+    failure: AttemptFailure | None = None
+    deliveries: list[str] = field(default_factory=list)  # webhooks that say: started
+    callback_wait_s: float = 0.0  # how long the provider's callback is waited for before polling begins
+
+
+@dataclass(frozen=True)
+class AdoptJob:
+    attempt: Attempt
+    since: float  # Unix seconds of the submit
+    job: JobRef | None = None  # when a verified callback has named it
+
+
+@dataclass(frozen=True)
+class CollectJob:
+    attempt: Attempt
+    job: JobRef
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A job's end: its outputs in our store, or why there are none."""
+
+    assets: list[Asset] = field(default_factory=list)
+    failure: AttemptFailure | None = None
+    predict_time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class AbandonAttempt:
+    """Leave an attempt behind: tell the provider, and write down how it is counted."""
+
+    attempt: Attempt
+    job: JobRef | None
+    state: AttemptState
+    failure: AttemptFailure | None = None
+
+
+@dataclass(frozen=True)
+class ProviderTiming:
+    """How patient we are; from the settings."""
+
+    callback_wait: Mapping[MediaType, timedelta]
+    poll_interval: timedelta
+    adoption_window: timedelta
+
+
+class ProviderActivities:
+    """Built in worker.py with the adapters by name."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        providers: Mapping[str, Provider],
+        fetcher: Fetcher,
+        assets: ObjectStore,
+        callback_url: Callable[[Attempt], str],
+        timing: ProviderTiming,
+    ) -> None:
+        self._pool = pool
+        self._providers = providers
+        self._fetcher = fetcher
+        self._assets = assets
+        self._callback_url = callback_url
+        self._timing = timing
+
+    @activity.defn
+    async def submit_job(self, attempt: Attempt) -> Submitted:
+        """Ask one provider to start, once. The intent is written before the request and the job id after it, so a
+        repeat after a crash finds either the job or an intent without an end, and then does not ask again.
+
+        Repeated by Temporal only after a refusal that certainly left no job behind.
+        """
+        with named_failures():
+            async with heartbeating():
+                return await self._submit(attempt)
+
+    @activity.defn
+    async def adopt_job(self, lost: AdoptJob) -> Submitted:
+        """Look for the job that an ambiguous submit may have left: named by a callback, or listed by the provider.
+
+        Repeated by Temporal until it is found or the window closes; then the attempt is written off as discarded,
+        with its expected cost.
+        """
+        attempt = lost.attempt
+        with named_failures():
+            job = lost.job or await self._find(lost)
+            if job is not None:
+                return await self._accepted(attempt, job, adopted=True)
+            if activity.info().started_time.timestamp() < lost.since + self._timing.adoption_window.total_seconds():
+                raise again(JOB_NOT_FOUND_YET, "the provider does not list the job yet", self._timing.poll_interval)
+            failure = failure_of(
+                attempt.candidate.provider, SubmitAmbiguous("The answer to the submit was lost, and no job was found.")
+            )
+            await self._close(attempt, AttemptState.DISCARDED, failure)
+            return Submitted(SubmitState.REFUSED, failure=failure)
+
+    @activity.defn
+    async def collect_job(self, collect: CollectJob) -> Collected:
+        """Look at the job; once it has succeeded, stream its outputs into our store in the same step, because the
+        provider deletes them within the hour. Keys are fixed by attempt and index, so a repeat stores nothing twice.
+
+        A job that still runs is looked at again by the server's retry, after a pause that grows.
+        """
+        with named_failures():
+            async with heartbeating():
+                return await self._collect(collect.attempt, collect.job)
+
+    @activity.defn
+    async def abandon_attempt(self, abandon: AbandonAttempt) -> bool:
+        """Tell the provider to stop, then close the attempt. True when the provider was told."""
+        attempt = abandon.attempt
+        told = False
+        with named_failures():
+            if abandon.job is not None:
+                try:
+                    told = await self._provider(attempt).cancel(abandon.job)
+                except ProviderError as error:
+                    if activity.info().attempt < 2:
+                        raise again("provider_not_told", error.message, timedelta(milliseconds=500)) from error
+            await self._close(attempt, abandon.state, abandon.failure)
+        return told
+
+    async def _submit(self, attempt: Attempt) -> Submitted:
+        candidate = attempt.candidate
+        async with transaction(self._pool) as conn:
+            begun = await attempts.begin(conn, _intent(attempt))
+        if begun.state is BeginState.ACCEPTED and begun.job is not None:
+            return self._as_accepted(attempt, begun.job, deliveries=[])
+        if begun.state is BeginState.AMBIGUOUS:
+            return Submitted(SubmitState.AMBIGUOUS)
+        if begun.state is BeginState.CLOSED:
+            closed = ProviderUnavailable("The generation had already ended.")
+            return Submitted(SubmitState.REFUSED, failure=failure_of(candidate.provider, closed))
+        try:
+            job = await self._provider(attempt).submit(self._submission(attempt))
+        except SubmitAmbiguous:
+            return Submitted(SubmitState.AMBIGUOUS)
+        except ProviderError as error:
+            return await self._refused(attempt, error)
+        return await self._accepted(attempt, job.ref, adopted=False)
+
+    async def _refused(self, attempt: Attempt, error: ProviderError) -> Submitted:
+        failure = failure_of(attempt.candidate.provider, error)
+        pause = pause_before_resubmit(error, activity.info().attempt)
+        async with transaction(self._pool) as conn:
+            if pause is None:
+                await attempts.close(conn, attempt.attempt_id, AttemptState.FAILED, failure=failure)
+            else:
+                await attempts.refused(conn, attempt.attempt_id, failure)
+        if pause is not None:
+            raise again(error.type, error.message, pause) from error
+        return Submitted(SubmitState.REFUSED, failure=failure)
+
+    async def _accepted(self, attempt: Attempt, job: JobRef, *, adopted: bool) -> Submitted:
+        async with transaction(self._pool) as conn:
+            deliveries = await attempts.accepted(conn, attempt.attempt_id, job, adopted=adopted)
+        return self._as_accepted(attempt, job, deliveries=deliveries)
+
+    def _as_accepted(self, attempt: Attempt, job: JobRef, *, deliveries: list[str]) -> Submitted:
+        by_callback = attempt.candidate.delivery is Delivery.CALLBACK
+        wait = self._timing.callback_wait[attempt.media_type].total_seconds() if by_callback else 0.0
+        return Submitted(SubmitState.ACCEPTED, job=job, deliveries=deliveries, callback_wait_s=wait)
+
+    async def _find(self, lost: AdoptJob) -> JobRef | None:
+        try:
+            return await self._provider(lost.attempt).find(
+                self._submission(lost.attempt), datetime.fromtimestamp(lost.since, UTC)
+            )
+        except ProviderError:
+            return None  # the listing did not answer; the window decides how long we go on
+
+    async def _collect(self, attempt: Attempt, ref: JobRef) -> Collected:
+        provider = attempt.candidate.provider
+        try:
+            job = await self._provider(attempt).read(ref)
+        except (ProviderUnavailable, ProviderBusy, ProviderTimedOut) as error:  # this look did not work; the job may
+            raise again(JOB_RUNNING, error.message, error.retry_after or self._pause()) from error
+        except ProviderError as error:
+            return await self._failed(attempt, error)
+        if job.state is JobState.CANCELED:
+            return await self._failed(attempt, JobNotFound("The provider canceled the job."))
+        if job.state is not JobState.SUCCEEDED:
+            raise again(JOB_RUNNING, f"{provider} is still working on it", self._pause())
+        try:
+            kept = await self._keep(attempt, job)
+        except ProviderInvalidOutput as error:
+            return await self._failed(attempt, error)
+        return Collected(assets=kept, predict_time_s=job.predict_time_s)
+
+    async def _failed(self, attempt: Attempt, error: ProviderError) -> Collected:
+        failure = failure_of(attempt.candidate.provider, error)
+        await self._close(attempt, AttemptState.FAILED, failure)
+        return Collected(failure=failure)
+
+    async def _keep(self, attempt: Attempt, job: Job) -> list[Asset]:
+        """Fetch, check and store every output. Canceled half-way, it removes what it had stored."""
+        if not job.outputs:
+            raise ProviderInvalidOutput("The job succeeded without an output.")
+        kept: list[Asset] = []
+        try:
+            for index, output in enumerate(job.outputs[: attempt.output_count]):
+                kept.append(await self._keep_one(attempt, index, output))
+        except asyncio.CancelledError:
+            for asset in kept:
+                await self._assets.delete(asset.key)
+            raise
+        return kept
+
+    async def _keep_one(self, attempt: Attempt, index: int, output: Output) -> Asset:
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spooled:
+            file = cast(BinaryIO, spooled)
+            for tries_left in reversed(range(FETCH_TRIES)):
+                try:
+                    file.seek(0)
+                    file.truncate()
+                    fetched = await self._fetcher.fetch(
+                        output.url, file, bytes_max=BYTES_MAX[attempt.media_type], time_max=FETCH_TIME_MAX
+                    )
+                    file.seek(0)
+                    info = inspect(file, fetched.size_bytes)
+                    break
+                except ProviderInvalidOutput:
+                    if not tries_left:
+                        raise
+            if not info.content_type.startswith(f"{attempt.media_type.value}/"):
+                raise ProviderInvalidOutput(f"The output is {info.content_type}, not {attempt.media_type.value}.")
+            key = asset_key(
+                attempt.region,
+                attempt.account_id,
+                attempt.generation_id,
+                attempt.attempt_id,
+                index,
+                EXTENSIONS[info.content_type],
+            )
+            file.seek(0)
+            await self._assets.put_once(
+                key, file, size_bytes=fetched.size_bytes, sha256=fetched.sha256, content_type=info.content_type
+            )
+        return Asset(
+            key=key,
+            content_type=info.content_type,
+            size_bytes=fetched.size_bytes,
+            sha256=fetched.sha256,
+            width=info.width,
+            height=info.height,
+            duration_s=info.duration_s,
+        )
+
+    async def _close(self, attempt: Attempt, state: AttemptState, failure: AttemptFailure | None) -> None:
+        async with transaction(self._pool) as conn:
+            await attempts.close(conn, attempt.attempt_id, state, failure=failure)
+
+    def _pause(self) -> timedelta:
+        return poll_pause(self._timing.poll_interval, activity.info().attempt)
+
+    def _provider(self, attempt: Attempt) -> Provider:
+        return self._providers[attempt.candidate.provider]
+
+    def _submission(self, attempt: Attempt) -> Submission:
+        by_callback = attempt.candidate.delivery is Delivery.CALLBACK
+        return Submission(
+            attempt_id=attempt.attempt_id,
+            native_model=attempt.candidate.native_model,
+            native_input=attempt.candidate.native_input,
+            callback_url=self._callback_url(attempt) if by_callback else None,
+            deadline=timedelta(seconds=attempt.deadline_s),
+        )
+
+
+def _intent(attempt: Attempt) -> Intent:
+    return Intent(
+        attempt_id=attempt.attempt_id,
+        generation_id=attempt.generation_id,
+        account_id=attempt.account_id,
+        number=attempt.number,
+        provider=attempt.candidate.provider,
+        native_model=attempt.candidate.native_model,
+        cost_microcredits=attempt.candidate.cost_microcredits,
+    )

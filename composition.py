@@ -1,0 +1,96 @@
+"""What the worker, the API and the command line build alike from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from adapters.local_store import LocalStore
+from adapters.s3_store import S3Store
+from temporalio.client import Client
+
+from adapters.engine import connect
+from adapters.providers import fal, replicate
+from domain.assets import ObjectStore
+from domain.generation import MediaType
+from domain.provider import Provider
+from domain.sealing import derive_key
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class Keys:
+    """One key per purpose, all derived from the root secret."""
+
+    api_keys: bytes
+    callback_tokens: bytes
+    file_urls: bytes
+    webhook_secrets: bytes
+
+    @classmethod
+    def derived_from(cls, root: str) -> Keys:
+        return cls(
+            api_keys=derive_key(root, "api-keys"),
+            callback_tokens=derive_key(root, "callback-tokens"),
+            file_urls=derive_key(root, "file-urls"),
+            webhook_secrets=derive_key(root, "webhook-secrets"),
+        )
+
+
+def keys(settings: Settings) -> Keys:
+    return Keys.derived_from(settings.secret_key.get_secret_value())
+
+
+def deadlines(settings: Settings) -> dict[MediaType, int]:
+    return {MediaType.IMAGE: settings.image_deadline_s, MediaType.VIDEO: settings.video_deadline_s}
+
+
+def providers(settings: Settings) -> dict[str, Provider]:
+    """The providers that have a key. The others are unavailable and are never routed to."""
+    available: dict[str, Provider] = {}
+    timeout = timedelta(seconds=settings.submit_timeout_s)
+    if settings.replicate_api_token:
+        available["replicate"] = replicate.ReplicateProvider(
+            replicate.client(settings.replicate_base_url, settings.replicate_api_token.get_secret_value(), timeout),
+            webhook_secret=(
+                settings.replicate_webhook_secret.get_secret_value() if settings.replicate_webhook_secret else None
+            ),
+        )
+    if settings.fal_key:
+        available["fal"] = fal.FalProvider(
+            fal.client(settings.fal_queue_url, settings.fal_key.get_secret_value(), timeout),
+            rest_url=settings.fal_rest_url,
+            platform_url=settings.fal_platform_url,
+        )
+    return available
+
+
+def object_store(settings: Settings, *, file_urls_key: bytes) -> ObjectStore:
+    """The bucket when one is set, else the folder. Raises ValueError when neither is."""
+    if settings.storage_bucket:
+        return S3Store(
+            settings.storage_bucket,
+            endpoint=settings.storage_endpoint,
+            access_key=settings.storage_access_key,
+            secret_key=settings.storage_secret_key.get_secret_value() if settings.storage_secret_key else None,
+            region=settings.storage_region,
+        )
+    if settings.storage_path is None:
+        raise ValueError("Set BABYSEA_STORAGE_BUCKET or BABYSEA_STORAGE_PATH: artifacts need a home.")
+    return LocalStore(settings.storage_path, settings.public_url, file_urls_key)
+
+
+def private_hosts(settings: Settings) -> frozenset[str]:
+    return frozenset(host.strip() for host in settings.private_hosts.split(",") if host.strip())
+
+
+async def engine(settings: Settings, *, lazy: bool = False, metrics_port: int | None = None) -> Client:
+    """The Temporal client. Raises RuntimeError when the engine does not answer and `lazy` is off."""
+    return await connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
+        payload_key=settings.temporal_payload_key.get_secret_value() if settings.temporal_payload_key else None,
+        metrics_port=metrics_port,
+        lazy=lazy,
+    )

@@ -1,0 +1,85 @@
+"""What the end of an attempt means for its generation: stop or go on, what it costs, which outcome is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from domain.errors import (
+    AllProvidersFailed,
+    ControlPlaneError,
+    Fault,
+    OutputPersistFailed,
+    ProviderError,
+)
+from domain.generation import Asset, AttemptFailure, GenerationRequest, GenerationStatus, Outcome
+
+
+def failure_of(provider: str, error: ControlPlaneError) -> AttemptFailure:
+    """One attempt's failure as a value, with nothing in it that a customer must not see."""
+    fault = error.fault if isinstance(error, ProviderError) else Fault.OURS
+    return AttemptFailure(
+        provider=provider,
+        code=error.code,
+        type=error.type,
+        message=error.message,
+        retryable=error.retryable,
+        fault=fault.value,
+    )
+
+
+def is_final(failure: AttemptFailure) -> bool:
+    """The customer's fault is not shopped around, and an output that we cannot store will not store elsewhere."""
+    return failure.fault == Fault.CUSTOMER or failure.code == OutputPersistFailed.code
+
+
+def settlement_microcredits(request: GenerationRequest, delivered: int) -> int:
+    """The quote is whole credits-per-output times outputs, so a part of the outputs costs an exact part of it."""
+    return request.quote_microcredits * min(delivered, request.output_count) // request.output_count
+
+
+def succeeded(
+    request: GenerationRequest,
+    *,
+    attempt_number: int,
+    provider: str,
+    assets: list[Asset],
+    failures: Sequence[AttemptFailure],
+    predict_time_s: float | None,
+) -> Outcome:
+    return Outcome(
+        generation_id=request.generation_id,
+        account_id=request.account_id,
+        status=GenerationStatus.SUCCEEDED,
+        assets=assets,
+        attempt_number=attempt_number,
+        provider_used=provider,
+        settle_microcredits=settlement_microcredits(request, len(assets)),
+        provider_errors=list(failures),
+        predict_time_s=predict_time_s,
+    )
+
+
+def failed(request: GenerationRequest, failures: Sequence[AttemptFailure]) -> Outcome:
+    """A final failure gives the generation its own code; an exhausted chain says so and lists every provider."""
+    last = failures[-1]
+    if is_final(last):
+        code, message = last.code, last.message
+    else:
+        code, message = AllProvidersFailed.code, "No provider delivered this generation."
+    return Outcome(
+        generation_id=request.generation_id,
+        account_id=request.account_id,
+        status=GenerationStatus.FAILED,
+        error_code=code,
+        error_message=message,
+        provider_errors=list(failures),
+    )
+
+
+def canceled(request: GenerationRequest, failures: Sequence[AttemptFailure]) -> Outcome:
+    return Outcome(
+        generation_id=request.generation_id,
+        account_id=request.account_id,
+        status=GenerationStatus.CANCELED,
+        provider_errors=list(failures),
+    )

@@ -1,0 +1,100 @@
+"""The port that every provider adapter implements, in our words only.
+
+An adapter translates; it decides nothing: no retries, no prices, no fallback. It raises the `ProviderError` family
+of `domain/errors.py` and nothing else for what the provider did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from domain.generation import JobRef
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"  # a job that failed is not a state: reading it raises a ProviderError
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One request to one provider. `callback_url` carries our token; without one the job is only polled."""
+
+    attempt_id: str
+    native_model: str
+    native_input: Mapping[str, Any]
+    callback_url: str | None
+    deadline: timedelta  # how long the provider may take; sent along where the provider has such a setting
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file at the provider. Temporary: providers delete within the hour. `url` may be a `data:` URL."""
+
+    url: str
+    content_type: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A provider's job as last seen."""
+
+    ref: JobRef
+    state: JobState
+    outputs: tuple[Output, ...] = ()
+    cost_microcredits: int | None = None  # what the provider says it charged; None: silent
+    predict_time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class CallbackNotice:
+    """A callback whose signature verified. `event_id` is equal for repeats of the same call."""
+
+    event_id: str
+    job: JobRef | None  # the job it speaks of, where the signature covers the body
+
+
+@dataclass(frozen=True)
+class ProviderLimits:
+    """The provider's published rate of submissions; the task queue keeps to it on the server's side."""
+
+    submits_per_second: float
+    supports_callback: bool = True
+    supports_cancel: bool = True
+    output_hosts: tuple[str, ...] = field(default_factory=tuple)  # where outputs are served from, for the docs
+
+
+class Provider(Protocol):
+    """One inference provider."""
+
+    name: str
+    limits: ProviderLimits
+
+    async def submit(self, submission: Submission) -> Job:
+        """Ask for one job, once. Never repeats the request by itself.
+
+        Raises SubmitAmbiguous when the request may have been accepted and the answer was lost; any other
+        ProviderError means that no job exists.
+        """
+
+    async def read(self, ref: JobRef) -> Job:
+        """Look at the job. Raises ProviderError when it failed (ContentRefused when refused), JobNotFound when the
+        provider does not know it, ProviderUnavailable / ProviderBusy when this look itself did not work."""
+
+    async def cancel(self, ref: JobRef) -> bool:
+        """Tell the provider to stop. True when it was told; the job may still finish."""
+
+    async def find(self, submission: Submission, submitted_after: datetime) -> JobRef | None:
+        """Look for a job that an ambiguous submit may have left behind. None: not (yet) to be found."""
+
+    async def verify_callback(self, native_model: str, headers: Mapping[str, str], body: bytes) -> CallbackNotice:
+        """Check the provider's own signature over the raw body. Header names are lower case.
+
+        Raises CallbackRefused.
+        """

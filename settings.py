@@ -1,0 +1,77 @@
+"""One frozen Settings, read once at each entry point (`worker.py`, `api/app.py`, the command line).
+
+Every name is an environment variable with the prefix BABYSEA_; `.env.example` lists them all. Secrets have no default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="BABYSEA_", env_file=".env", frozen=True, extra="ignore")
+
+    # who and where
+    region: str = Field("us", description="Region of this deployment; keys and callbacks of another region fail.")
+    secret_key: SecretStr = Field(description="Root secret, at least 32 characters; every other key derives from it.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+
+    # records
+    database_url: SecretStr = Field(description="PostgreSQL 15 or newer, as a libpq URL.")
+    database_pool_max: int = Field(10, description="Connections per process.")
+
+    # engine
+    temporal_address: str = Field("127.0.0.1:7233", description="host:port of the Temporal frontend.")
+    temporal_namespace: str = Field("default", description="Temporal namespace.")
+    temporal_api_key: SecretStr | None = Field(None, description="For Temporal Cloud; switches TLS on.")
+    temporal_payload_key: SecretStr | None = Field(
+        None, description="Base64 of 32 bytes. When set, workflow payloads are encrypted (AES-256-GCM)."
+    )
+
+    # HTTP
+    api_host: str = Field("127.0.0.1", description="Address the API binds to.")
+    api_port: int = Field(8080, description="Port the API binds to.")
+    public_url: str = Field(
+        "http://127.0.0.1:8080", description="How providers and customers reach the API: callbacks, file addresses."
+    )
+
+    # artifacts
+    storage_path: Path | None = Field(None, description="Folder for artifacts, when no bucket is set.")
+    storage_bucket: str | None = Field(None, description="S3 bucket; takes precedence over the folder.")
+    storage_endpoint: str | None = Field(None, description="S3 endpoint, for stores other than AWS.")
+    storage_access_key: str | None = Field(None, description="S3 access key; absent: the usual AWS sources.")
+    storage_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
+    storage_region: str = Field("us-east-1", description="S3 region name.")
+    file_url_ttl_s: int = Field(3600, description="Seconds for which an address of an artifact is valid.")
+
+    # providers: a provider without its key is unavailable
+    replicate_api_token: SecretStr | None = Field(None, description="Replicate API token.")
+    replicate_base_url: str = Field("https://api.replicate.com/v1", description="Replicate API address.")
+    replicate_webhook_secret: SecretStr | None = Field(None, description="whsec_... of the Replicate account.")
+    fal_key: SecretStr | None = Field(None, description="fal key, as key_id:key_secret.")
+    fal_queue_url: str = Field("https://queue.fal.run", description="fal queue address.")
+    fal_rest_url: str = Field("https://rest.fal.ai", description="fal address that serves the JWKS.")
+    fal_platform_url: str = Field("https://api.fal.ai/v1", description="fal platform address: request history.")
+    private_hosts: str = Field(
+        "",
+        description="Comma-separated host:port pairs that may be fetched although they are not public. Sandbox only.",
+    )
+
+    # time limits, in seconds
+    image_deadline_s: int = Field(600, description="Longest life of one attempt at an image.")
+    video_deadline_s: int = Field(1800, description="Longest life of one attempt at a video.")
+    image_callback_grace_s: float = Field(20, description="Wait for an image's callback before polling begins.")
+    video_callback_grace_s: float = Field(120, description="Wait for a video's callback before polling begins.")
+    poll_interval_s: float = Field(2, description="First pause between looks at a job; grows to ten times this.")
+    submit_timeout_s: float = Field(10, description="One submit request at a provider.")
+    adoption_window_s: float = Field(30, description="How long a job behind an ambiguous submit is looked for.")
+    admission_timeout_s: float = Field(15, description="How long the API waits for a generation to be admitted.")
+    webhook_timeout_s: float = Field(10, description="One webhook request to a customer.")
+    webhook_private_addresses: bool = Field(False, description="Allow webhooks to private addresses. Development only.")
+
+    # observation
+    metrics_port: int | None = Field(None, description="Port on 127.0.0.1 where the worker serves Prometheus metrics.")
+    otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for traces; absent: no traces.")

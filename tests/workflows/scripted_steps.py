@@ -1,0 +1,131 @@
+"""Activities with scripted answers, under the real names; they write down what was asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.provider import AbandonAttempt, AdoptJob, Attempt, Collected, CollectJob, SubmitState, Submitted
+from domain.ending import failure_of
+from domain.errors import ControlPlaneError
+from domain.generation import Admission, Asset, Finished, GenerationRequest, GenerationStatus, JobRef, Outcome
+
+AN_ASSET = Asset(key="us/a/g/1/0.png", content_type="image/png", size_bytes=10, sha256="00" * 32)
+
+
+def accepted(job_id: str = "job-1", *, callback_wait_s: float = 30.0, deliveries: list[str] | None = None) -> Submitted:
+    return Submitted(
+        SubmitState.ACCEPTED, job=JobRef(job_id), deliveries=deliveries or [], callback_wait_s=callback_wait_s
+    )
+
+
+def refused(provider: str, error: ControlPlaneError) -> Submitted:
+    return Submitted(SubmitState.REFUSED, failure=failure_of(provider, error))
+
+
+def ambiguous() -> Submitted:
+    return Submitted(SubmitState.AMBIGUOUS)
+
+
+def delivered(count: int = 1) -> Collected:
+    return Collected(assets=[AN_ASSET] * count, predict_time_s=1.5)
+
+
+def job_failed(provider: str, error: ControlPlaneError) -> Collected:
+    return Collected(failure=failure_of(provider, error))
+
+
+Answer = Any  # a value, an exception to raise, or a function of the input
+
+
+@dataclass
+class ScriptedSteps:
+    """Answers per step are taken in order; the last one repeats."""
+
+    admit: list[Answer] = field(default_factory=list)
+    submit: list[Answer] = field(default_factory=lambda: [accepted()])
+    adopt: list[Answer] = field(default_factory=list)
+    collect: list[Answer] = field(default_factory=lambda: [delivered()])
+    abandon: list[Answer] = field(default_factory=lambda: [True])
+    finish: list[Answer] = field(default_factory=list)
+    asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    arrived: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+
+    async def _answer(self, step: str, script: list[Answer], asked: Any, default: Callable[[Any], Any]) -> Any:
+        self.asked[step].append(asked)
+        self.arrived[step].set()
+        if not script:
+            return default(asked)
+        answer = script.pop(0) if len(script) > 1 else script[0]
+        if callable(answer):
+            answer = answer(asked)
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @activity.defn
+    async def admit_generation(self, request: GenerationRequest) -> Admission:
+        def admitted(asked: GenerationRequest) -> Admission:
+            return Admission(asked.generation_id, asked.model, asked.provider_order, "prediction-1")
+
+        result: Admission = await self._answer("admit", self.admit, request, admitted)
+        return result
+
+    @activity.defn
+    async def submit_job(self, attempt: Attempt) -> Submitted:
+        result: Submitted = await self._answer("submit", self.submit, attempt, lambda _: accepted())
+        return result
+
+    @activity.defn
+    async def adopt_job(self, lost: AdoptJob) -> Submitted:
+        result: Submitted = await self._answer("adopt", self.adopt, lost, lambda asked: accepted(asked.job.job_id))
+        return result
+
+    @activity.defn
+    async def collect_job(self, collect: CollectJob) -> Collected:
+        result: Collected = await self._answer("collect", self.collect, collect, lambda _: delivered())
+        return result
+
+    @activity.defn
+    async def abandon_attempt(self, abandon: AbandonAttempt) -> bool:
+        result: bool = await self._answer("abandon", self.abandon, abandon, lambda _: True)
+        return result
+
+    @activity.defn
+    async def finish_generation(self, outcome: Outcome) -> Finished:
+        def finished(asked: Outcome) -> Finished:
+            return Finished(asked.status, [], credits_released=asked.status is not GenerationStatus.SUCCEEDED)
+
+        result: Finished = await self._answer("finish", self.finish, outcome, finished)
+        return result
+
+    @activity.defn
+    async def ring_deliveries(self, delivery_ids: list[str]) -> None:
+        self.asked["ring"].append(delivery_ids)
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [
+            self.admit_generation,
+            self.submit_job,
+            self.adopt_job,
+            self.collect_job,
+            self.abandon_attempt,
+            self.finish_generation,
+            self.ring_deliveries,
+        ]
+
+
+def still_running() -> ApplicationError:
+    from datetime import timedelta
+
+    from activities.failures import JOB_RUNNING, again
+
+    return again(JOB_RUNNING, "still working", timedelta(seconds=5))

@@ -1,0 +1,180 @@
+"""The worker: runs workflows and their steps. Composition root of everything that is not HTTP in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from adapters.guarded_http import GuardedFetcher
+from adapters.webhook_http import WebhookSender
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+
+import composition
+from activities.provider import Attempt, ProviderActivities, ProviderTiming
+from activities.records import RecordActivities
+from activities.webhooks import WebhookActivities
+from domain import callback_token
+from domain.assets import Fetcher, ObjectStore
+from domain.generation import MediaType
+from domain.provider import Provider
+from settings import Settings
+from store.connection import Pool, open_pool
+from workflows import names
+from workflows.generation import GenerationWorkflow
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
+
+log = logging.getLogger("babysea.worker")
+
+SHUTDOWN_GRACE = timedelta(seconds=10)
+HEARTBEAT_THROTTLE = timedelta(seconds=2)  # how soon a running step hears that it was canceled
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the worker is made of; tests exchange single parts."""
+
+    client: Client
+    pool: Pool
+    keys: composition.Keys
+    providers: dict[str, Provider]
+    store: ObjectStore
+    fetcher: Fetcher
+    sender: Any
+    settings: Settings
+
+
+def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worker]:
+    """One worker per task queue: workflows with their records, webhooks, and one for each provider."""
+    settings = parts.settings
+    poller = PollerBehaviorAutoscaling(maximum=100)
+    records = RecordActivities(parts.pool)
+    webhooks = WebhookActivities(
+        pool=parts.pool,
+        sender=parts.sender,
+        sealing_key=parts.keys.webhook_secrets,
+        start_delivery=lambda delivery_id: _start_delivery(parts.client, delivery_id),
+        timeout_s=settings.webhook_timeout_s,
+    )
+    provider_steps = ProviderActivities(
+        pool=parts.pool,
+        providers=parts.providers,
+        fetcher=parts.fetcher,
+        assets=parts.store,
+        callback_url=lambda attempt: _callback_url(settings.public_url, parts.keys.callback_tokens, attempt),
+        timing=ProviderTiming(
+            callback_wait={
+                MediaType.IMAGE: timedelta(seconds=settings.image_callback_grace_s),
+                MediaType.VIDEO: timedelta(seconds=settings.video_callback_grace_s),
+            },
+            poll_interval=timedelta(seconds=settings.poll_interval_s),
+            adoption_window=timedelta(seconds=settings.adoption_window_s),
+        ),
+    )
+    return [
+        Worker(
+            parts.client,
+            task_queue=names.GENERATIONS_QUEUE,
+            workflows=[GenerationWorkflow],
+            activities=[records.admit_generation, records.finish_generation, webhooks.ring_deliveries],
+            # Determinism is checked by the sandboxed runner and by replaying recorded histories, in the tests.
+            workflow_runner=runner or UnsandboxedWorkflowRunner(),
+            workflow_task_poller_behavior=poller,
+            activity_task_poller_behavior=poller,
+            max_cached_workflows=2000,
+            graceful_shutdown_timeout=SHUTDOWN_GRACE,
+        ),
+        Worker(
+            parts.client,
+            task_queue=names.WEBHOOKS_QUEUE,
+            workflows=[WebhookDeliveryWorkflow],
+            activities=[webhooks.deliver_webhook],
+            workflow_runner=runner or UnsandboxedWorkflowRunner(),
+            graceful_shutdown_timeout=SHUTDOWN_GRACE,
+        ),
+        *(
+            Worker(
+                parts.client,
+                task_queue=names.provider_queue(name),
+                activities=[
+                    provider_steps.submit_job,
+                    provider_steps.adopt_job,
+                    provider_steps.collect_job,
+                    provider_steps.abandon_attempt,
+                ],
+                activity_task_poller_behavior=poller,
+                max_concurrent_activities=200,
+                max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+                graceful_shutdown_timeout=SHUTDOWN_GRACE,
+            )
+            for name in parts.providers
+        ),
+    ]
+
+
+async def _start_delivery(client: Client, delivery_id: str) -> None:
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            WebhookDeliveryWorkflow.run,
+            delivery_id,
+            id=names.delivery_workflow_id(delivery_id),
+            task_queue=names.WEBHOOKS_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        )
+
+
+def _callback_url(public_url: str, key: bytes, attempt: Attempt) -> str:
+    token = callback_token.mint(key, attempt.region, attempt.candidate.provider, attempt.generation_id, attempt.number)
+    return f"{public_url}/v1/callbacks/{attempt.candidate.provider}/{token}"
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop`; then finish what is running, at most ten seconds long."""
+    async with AsyncExitStack() as stack:
+        client = await composition.engine(settings, metrics_port=settings.metrics_port)
+        pool = await open_pool(settings.database_url.get_secret_value(), size_max=settings.database_pool_max)
+        stack.push_async_callback(pool.close)
+        keys = composition.keys(settings)
+        parts = Parts(
+            client=client,
+            pool=pool,
+            keys=keys,
+            providers=composition.providers(settings),
+            store=composition.object_store(settings, file_urls_key=keys.file_urls),
+            fetcher=GuardedFetcher(composition.private_hosts(settings)),
+            sender=WebhookSender(allow_private=settings.webhook_private_addresses),
+            settings=settings,
+        )
+        for worker in workers(parts):
+            await stack.enter_async_context(worker)
+        log.info("worker_ready providers=%s", ",".join(parts.providers) or "none")
+        await stop.wait()
+        log.info("worker_stopping")
+
+
+async def _main() -> None:
+    settings = Settings()  # type: ignore[call-arg]  # the required ones come from the environment
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run(settings, stop)
+
+
+def main() -> None:
+    asyncio.run(_main())
+    sys.stdout.flush()
+    os._exit(0)  # a process that held a Temporal client may abort while the interpreter is torn down
+
+
+if __name__ == "__main__":
+    main()
