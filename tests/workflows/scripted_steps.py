@@ -129,3 +129,27 @@ def still_running() -> ApplicationError:
     from activities.failures import JOB_RUNNING, again
 
     return again(JOB_RUNNING, "still working", timedelta(seconds=5))
+
+
+class ScriptedDelivery:
+    """The webhook step with scripted answers."""
+
+    def __init__(self, script: list[Any]) -> None:
+        self.script = script
+        self.attempts = 0
+
+    @staticmethod
+    def refused() -> ApplicationError:
+        from datetime import timedelta
+
+        from activities.failures import WEBHOOK_NOT_DELIVERED, again
+
+        return again(WEBHOOK_NOT_DELIVERED, "the endpoint answered 500", timedelta(milliseconds=200))
+
+    @activity.defn
+    async def deliver_webhook(self, delivery_id: str) -> str:
+        answer = self.script[min(self.attempts, len(self.script) - 1)]
+        self.attempts += 1
+        if isinstance(answer, BaseException):
+            raise answer
+        return str(answer)

@@ -1,0 +1,259 @@
+"""Every path through the workflows, as short plays: recorded once, replayed against every later version of the code."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+from domain.errors import ContentRefused, InsufficientCredits, ProviderFailed, ProviderTimedOut, StorageUnavailable
+from domain.generation import Finished, GenerationStatus, JobRef
+from tests.support.requests import a_request
+from tests.workflows.conftest import Started, working
+from tests.workflows.scripted_steps import (
+    ScriptedDelivery,
+    ScriptedSteps,
+    accepted,
+    ambiguous,
+    delivered,
+    job_failed,
+    refused,
+    still_running,
+)
+from workflows import names
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
+
+Scenario = Callable[[Client], Awaitable[str]]  # plays on a server; answers the workflow's id
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(play: Scenario) -> Scenario:
+    SCENARIOS[play.__name__] = play
+    return play
+
+
+async def _play(
+    client: Client,
+    steps: ScriptedSteps,
+    *providers: str,
+    deadline_s: int = 60,
+    then: Callable[[Started], Awaitable[object]] | None = None,
+) -> str:
+    generation = Started(client, a_request(*providers, deadline_s=deadline_s))
+    async with working(client, steps):
+        with suppress(WorkflowUpdateFailedError):
+            await generation.admit()
+        if then is not None:
+            await then(generation)
+        await generation.handle.result()
+    return generation.request.workflow_id
+
+
+@scenario
+async def completed_by_callback(client: Client) -> str:
+    steps = ScriptedSteps(finish=[Finished(GenerationStatus.SUCCEEDED, ["d-1"])])
+
+    async def ring(generation: Started) -> None:
+        await steps.arrived["submit"].wait()
+        await asyncio.sleep(0.5)  # the submit's answer first, as in ordinary life
+        await generation.ring()
+
+    return await _play(client, steps, then=ring)
+
+
+@scenario
+async def callback_before_the_submits_answer(client: Client) -> str:
+    rung = asyncio.Event()
+
+    async def late(_: object) -> object:
+        await rung.wait()
+        return accepted()
+
+    steps = ScriptedSteps(submit=[late])
+
+    async def ring(generation: Started) -> None:
+        await steps.arrived["submit"].wait()
+        await generation.ring()
+        rung.set()
+
+    return await _play(client, steps, then=ring)
+
+
+@scenario
+async def callback_lost_and_polled(client: Client) -> str:
+    return await _play(client, ScriptedSteps(submit=[accepted(callback_wait_s=0.2)], collect=[delivered()]))
+
+
+@scenario
+async def polled(client: Client) -> str:
+    return await _play(client, ScriptedSteps(submit=[accepted(callback_wait_s=0)], collect=[delivered()]))
+
+
+@scenario
+async def repeated_and_late_callbacks(client: Client) -> str:
+    steps = ScriptedSteps(collect=[still_running(), delivered()])
+
+    async def ring(generation: Started) -> None:
+        await steps.arrived["submit"].wait()
+        await generation.ring(number=7)
+        await generation.ring(event_id="once")
+        await generation.ring(event_id="once")
+        await steps.arrived["collect"].wait()
+        await generation.ring(event_id="again")
+
+    return await _play(client, steps, then=ring)
+
+
+@scenario
+async def failover_after_a_refused_submit(client: Client) -> str:
+    return await _play(
+        client, ScriptedSteps(submit=[refused("replicate", ProviderFailed("HTTP 500")), accepted(callback_wait_s=0)])
+    )
+
+
+@scenario
+async def failover_after_a_failed_job(client: Client) -> str:
+    steps = ScriptedSteps(
+        submit=[accepted(callback_wait_s=0)], collect=[job_failed("replicate", ProviderFailed("E6716")), delivered()]
+    )
+    return await _play(client, steps)
+
+
+@scenario
+async def every_provider_failed(client: Client) -> str:
+    steps = ScriptedSteps(submit=[refused("replicate", ProviderFailed("a")), refused("fal", ProviderFailed("b"))])
+    return await _play(client, steps)
+
+
+@scenario
+async def content_refused(client: Client) -> str:
+    steps = ScriptedSteps(
+        submit=[accepted(callback_wait_s=0)], collect=[job_failed("replicate", ContentRefused("flagged"))]
+    )
+    return await _play(client, steps)
+
+
+@scenario
+async def credits_missing(client: Client) -> str:
+    refusal = ApplicationError("too little", type=InsufficientCredits.type, non_retryable=True)
+    return await _play(client, ScriptedSteps(admit=[refusal]))
+
+
+@scenario
+async def canceled_while_waiting(client: Client) -> str:
+    steps = ScriptedSteps()
+
+    async def cancel(generation: Started) -> None:
+        await steps.arrived["submit"].wait()
+        await generation.handle.execute_update("cancel")
+
+    return await _play(client, steps, then=cancel)
+
+
+@scenario
+async def canceled_while_polling(client: Client) -> str:
+    steps = ScriptedSteps(submit=[accepted(callback_wait_s=0)], collect=[still_running()])
+
+    async def cancel(generation: Started) -> None:
+        await steps.arrived["collect"].wait()
+        await generation.handle.execute_update("cancel")
+
+    return await _play(client, steps, then=cancel)
+
+
+@scenario
+async def canceled_by_an_operator(client: Client) -> str:
+    steps = ScriptedSteps()
+
+    async def cancel(generation: Started) -> None:
+        await steps.arrived["submit"].wait()
+        await generation.handle.cancel()
+
+    return await _play(client, steps, then=cancel)
+
+
+@scenario
+async def ambiguous_and_found_by_listing(client: Client) -> str:
+    steps = ScriptedSteps(submit=[ambiguous()], adopt=[accepted("found", callback_wait_s=0)])
+    return await _play(client, steps)
+
+
+@scenario
+async def ambiguous_and_named_by_callback(client: Client) -> str:
+    def when_named(lost: object) -> object:
+        named = getattr(lost, "job", None)
+        return accepted(named.job_id, callback_wait_s=0) if named else still_running()
+
+    steps = ScriptedSteps(submit=[ambiguous()], adopt=[when_named])
+
+    async def ring(generation: Started) -> None:
+        await steps.arrived["adopt"].wait()
+        await generation.ring(job=JobRef("named"))
+
+    return await _play(client, steps, then=ring)
+
+
+@scenario
+async def ambiguous_and_written_off(client: Client) -> str:
+    steps = ScriptedSteps(
+        submit=[ambiguous(), accepted(callback_wait_s=0)],
+        adopt=[refused("replicate", ProviderTimedOut("no job was found"))],
+    )
+    return await _play(client, steps)
+
+
+@scenario
+async def ambiguous_and_canceled(client: Client) -> str:
+    steps = ScriptedSteps(submit=[ambiguous()], adopt=[still_running()])
+
+    async def cancel(generation: Started) -> None:
+        await steps.arrived["adopt"].wait()
+        await generation.handle.execute_update("cancel")
+
+    return await _play(client, steps, then=cancel)
+
+
+@scenario
+async def deadline_passed(client: Client) -> str:
+    def never_at_the_first(collect: object) -> object:
+        return still_running() if collect.attempt.number == 1 else delivered()  # type: ignore[attr-defined]
+
+    steps = ScriptedSteps(submit=[accepted(callback_wait_s=0)], collect=[never_at_the_first])
+    return await _play(client, steps, deadline_s=1)
+
+
+@scenario
+async def output_not_stored(client: Client) -> str:
+    no_storage = ApplicationError("disk full", type=StorageUnavailable.type)
+    return await _play(client, ScriptedSteps(submit=[accepted(callback_wait_s=0)], collect=[no_storage]), deadline_s=1)
+
+
+@scenario
+async def webhook_delivered(client: Client) -> str:
+    return await _deliver(client, ScriptedDelivery(["delivered"]))
+
+
+@scenario
+async def webhook_delivered_at_the_third_attempt(client: Client) -> str:
+    return await _deliver(
+        client, ScriptedDelivery([ScriptedDelivery.refused(), ScriptedDelivery.refused(), "delivered"])
+    )
+
+
+async def _deliver(client: Client, steps: ScriptedDelivery) -> str:
+    workflow_id = names.delivery_workflow_id(str(uuid.uuid4()))
+    async with Worker(
+        client,
+        task_queue=names.WEBHOOKS_QUEUE,
+        workflows=[WebhookDeliveryWorkflow],
+        activities=[steps.deliver_webhook],
+    ):
+        await client.execute_workflow(
+            WebhookDeliveryWorkflow.run, workflow_id, id=workflow_id, task_queue=names.WEBHOOKS_QUEUE
+        )
+    return workflow_id
