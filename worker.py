@@ -57,7 +57,9 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
     """One worker per task queue: workflows with their records, webhooks, and one for each provider."""
     settings = parts.settings
     poller = PollerBehaviorAutoscaling(maximum=100)
-    records = RecordActivities(parts.pool)
+    records = RecordActivities(
+        pool=parts.pool, assets=parts.store, file_url_ttl=timedelta(seconds=settings.file_url_ttl_s)
+    )
     webhooks = WebhookActivities(
         pool=parts.pool,
         sender=parts.sender,

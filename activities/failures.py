@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from domain.errors import ControlPlaneError, PlatformError
+from domain.errors import ControlPlaneError, DatabaseUnavailable, StorageUnavailable
 
 JOB_RUNNING = "job_running"
 JOB_NOT_FOUND_YET = "job_not_found_yet"
@@ -16,19 +16,22 @@ WEBHOOK_NOT_DELIVERED = "webhook_not_delivered"
 
 
 @contextmanager
-def named_failures() -> Iterator[None]:
-    """Platform errors are repeated by Temporal until they pass; every other named error is an answer, and final."""
+def named_failures(*, keep_trying: bool = False) -> Iterator[None]:
+    """What passes by itself is repeated by Temporal; every other named error is an answer, and final.
+
+    `keep_trying` is for steps that have no other way out: whatever is wrong, it is to be mended, not answered.
+    """
     try:
         yield
     except ControlPlaneError as error:
-        ours = isinstance(error, PlatformError) and error.retryable
+        passes = keep_trying or isinstance(error, DatabaseUnavailable | StorageUnavailable)
         raise ApplicationError(
             error.message,
             error.details,
             type=error.type,
-            non_retryable=not ours,
+            non_retryable=not passes,
             next_retry_delay=error.retry_after,
-            category=ApplicationErrorCategory.UNSPECIFIED if ours else ApplicationErrorCategory.BENIGN,
+            category=ApplicationErrorCategory.UNSPECIFIED if passes else ApplicationErrorCategory.BENIGN,
         ) from error
 
 

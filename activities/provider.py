@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import BinaryIO, cast
 
-from store.attempts import BeginState, Intent
 from temporalio import activity
 
 from activities.failures import JOB_NOT_FOUND_YET, JOB_RUNNING, again, named_failures
@@ -31,7 +30,8 @@ from domain.media import inspect
 from domain.patience import pause_before_resubmit, poll_pause
 from domain.provider import Job, JobState, Output, Provider, Submission
 from store import attempts
-from store.connection import Pool, transaction
+from store.attempts import BeginState, Begun, Intent
+from store.connection import Pool, single
 
 FETCH_TRIES = 2
 FETCH_TIME_MAX = timedelta(minutes=5)
@@ -67,6 +67,7 @@ class Submitted:
     state: SubmitState
     job: JobRef | None = None
     failure: AttemptFailure | None = None
+    intended_at: float = 0.0  # Unix seconds of the intent, when it is ambiguous
     deliveries: list[str] = field(default_factory=list)  # webhooks that say: started
     callback_wait_s: float = 0.0  # how long the provider's callback is waited for before polling begins
 
@@ -90,6 +91,7 @@ class Collected:
 
     assets: list[Asset] = field(default_factory=list)
     failure: AttemptFailure | None = None
+    cost_microcredits: int | None = None  # what the provider says it charged; None: silent
     predict_time_s: float | None = None
 
 
@@ -191,19 +193,19 @@ class ProviderActivities:
 
     async def _submit(self, attempt: Attempt) -> Submitted:
         candidate = attempt.candidate
-        async with transaction(self._pool) as conn:
+        async with single(self._pool) as conn:
             begun = await attempts.begin(conn, _intent(attempt))
         if begun.state is BeginState.ACCEPTED and begun.job is not None:
             return self._as_accepted(attempt, begun.job, deliveries=[])
         if begun.state is BeginState.AMBIGUOUS:
-            return Submitted(SubmitState.AMBIGUOUS)
+            return _ambiguous(begun)
         if begun.state is BeginState.CLOSED:
             closed = ProviderUnavailable("The generation had already ended.")
             return Submitted(SubmitState.REFUSED, failure=failure_of(candidate.provider, closed))
         try:
             job = await self._provider(attempt).submit(self._submission(attempt))
         except SubmitAmbiguous:
-            return Submitted(SubmitState.AMBIGUOUS)
+            return _ambiguous(begun)
         except ProviderError as error:
             return await self._refused(attempt, error)
         return await self._accepted(attempt, job.ref, adopted=False)
@@ -211,7 +213,7 @@ class ProviderActivities:
     async def _refused(self, attempt: Attempt, error: ProviderError) -> Submitted:
         failure = failure_of(attempt.candidate.provider, error)
         pause = pause_before_resubmit(error, activity.info().attempt)
-        async with transaction(self._pool) as conn:
+        async with single(self._pool) as conn:
             if pause is None:
                 await attempts.close(conn, attempt.attempt_id, AttemptState.FAILED, failure=failure)
             else:
@@ -221,7 +223,7 @@ class ProviderActivities:
         return Submitted(SubmitState.REFUSED, failure=failure)
 
     async def _accepted(self, attempt: Attempt, job: JobRef, *, adopted: bool) -> Submitted:
-        async with transaction(self._pool) as conn:
+        async with single(self._pool) as conn:
             deliveries = await attempts.accepted(conn, attempt.attempt_id, job, adopted=adopted)
         return self._as_accepted(attempt, job, deliveries=deliveries)
 
@@ -254,7 +256,7 @@ class ProviderActivities:
             kept = await self._keep(attempt, job)
         except ProviderInvalidOutput as error:
             return await self._failed(attempt, error)
-        return Collected(assets=kept, predict_time_s=job.predict_time_s)
+        return Collected(assets=kept, cost_microcredits=job.cost_microcredits, predict_time_s=job.predict_time_s)
 
     async def _failed(self, attempt: Attempt, error: ProviderError) -> Collected:
         failure = failure_of(attempt.candidate.provider, error)
@@ -316,7 +318,7 @@ class ProviderActivities:
         )
 
     async def _close(self, attempt: Attempt, state: AttemptState, failure: AttemptFailure | None) -> None:
-        async with transaction(self._pool) as conn:
+        async with single(self._pool) as conn:
             await attempts.close(conn, attempt.attempt_id, state, failure=failure)
 
     def _pause(self) -> timedelta:
@@ -334,6 +336,11 @@ class ProviderActivities:
             callback_url=self._callback_url(attempt) if by_callback else None,
             deadline=timedelta(seconds=attempt.deadline_s),
         )
+
+
+def _ambiguous(begun: Begun) -> Submitted:
+    intended_at = begun.intended_at.timestamp() if begun.intended_at else activity.info().started_time.timestamp()
+    return Submitted(SubmitState.AMBIGUOUS, intended_at=intended_at)
 
 
 def _intent(attempt: Attempt) -> Intent:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from temporalio import activity
 
 from activities.failures import named_failures
+from domain.assets import ObjectStore
 from domain.generation import Admission, Finished, GenerationRequest, Outcome
 from store import generations
-from store.connection import Pool, transaction
+from store.connection import Pool, single
 
 
 class RecordActivities:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, *, pool: Pool, assets: ObjectStore, file_url_ttl: timedelta) -> None:
         self._pool = pool
+        self._assets = assets
+        self._file_url_ttl = file_url_ttl
 
     @activity.defn
     async def admit_generation(self, request: GenerationRequest) -> Admission:
@@ -21,7 +26,7 @@ class RecordActivities:
         Fails with: insufficient_credits, insufficient_permissions (account frozen), queue_unavailable (too late).
         """
         with named_failures():
-            async with transaction(self._pool) as conn:
+            async with single(self._pool) as conn:
                 return await generations.admit(conn, request)
 
     @activity.defn
@@ -30,6 +35,7 @@ class RecordActivities:
 
         The first outcome stands; a repeat, or a later one, reads it.
         """
-        with named_failures():
-            async with transaction(self._pool) as conn:
-                return await generations.finish(conn, outcome)
+        with named_failures(keep_trying=True):
+            urls = [await self._assets.url(asset.key, expires_in=self._file_url_ttl) for asset in outcome.assets]
+            async with single(self._pool) as conn:
+                return await generations.finish(conn, outcome, output_urls=urls)

@@ -12,8 +12,10 @@ from temporalio import activity
 from activities.failures import WEBHOOK_NOT_DELIVERED, again, named_failures
 from domain.sealing import unseal
 from domain.signature import sign_webhook
+from domain.webhook_events import timestamp
 from store import webhooks
-from store.connection import Pool, transaction
+from store.connection import Pool, single
+from store.webhooks import DeliveryState
 
 # The contract's schedule: the pause after attempt n, counted from its end. Five attempts in all.
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (0.5, 1.5, 3.0, 5.0))
@@ -60,17 +62,19 @@ class WebhookActivities:
     @activity.defn
     async def deliver_webhook(self, delivery_id: str) -> str:
         """One attempt to deliver; the body never changes, the signature is made anew. Repeated on the contract's
-        schedule by the server's retry; answers `delivered`, `failed` or `skipped` (endpoint disabled)."""
+        schedule by the server's retry; answers `delivered`, `failed`, `skipped` (endpoint disabled) or `removed`."""
         with named_failures():
-            async with transaction(self._pool) as conn:
+            async with single(self._pool) as conn:
                 delivery = await webhooks.delivery(conn, delivery_id)
-            if delivery.state != "pending":
-                return str(delivery.state)
+            if delivery is None:
+                return "removed"
+            if delivery.state is not DeliveryState.PENDING:
+                return delivery.state.value
             if not delivery.endpoint_enabled:
                 return "skipped"
             number = activity.info().attempt
             body = delivery.body.encode()
-            secret = unseal(self._sealing_key, delivery.secret_sealed, delivery.endpoint_id.encode()).decode()
+            secret = unseal(self._sealing_key, delivery.secret_sealed, delivery.account_id.encode()).decode()
             reply = await self._sender.post(
                 delivery.url,
                 body,
@@ -79,13 +83,13 @@ class WebhookActivities:
                     "user-agent": "BabySea-Webhook/1.0",
                     "x-babysea-signature": sign_webhook(secret, body, int(time.time())),
                     "x-babysea-event": delivery.event,
-                    "x-babysea-timestamp": delivery.timestamp,
+                    "x-babysea-timestamp": timestamp(delivery.created_at),
                     "x-babysea-delivery-id": delivery_id,
                 },
                 self._timeout_s,
             )
             final = number >= ATTEMPTS_MAX
-            async with transaction(self._pool) as conn:
+            async with single(self._pool) as conn:
                 await webhooks.record_attempt(
                     conn,
                     delivery_id,

@@ -8,7 +8,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from statistics import quantiles
 
-Step = Callable[[int], Awaitable[tuple[float, float]]]  # job number -> seconds of submit, seconds to the end
+
+@dataclass(frozen=True)
+class Done:
+    """One job: seconds until its submit was answered, seconds to its end, and the id of its execution."""
+
+    submit_s: float
+    end_s: float
+    execution: str
+
+
+Step = Callable[[int], Awaitable[Done]]  # takes the job's number
 
 
 @dataclass
@@ -18,6 +28,7 @@ class Measured:
     seconds: float = 0.0
     submits: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
+    executions: list[str] = field(default_factory=list)
 
     @property
     def per_second(self) -> float:
@@ -35,9 +46,10 @@ async def closed_loop(step: Step, *, total: int, in_flight: int) -> Measured:
 
     async def one_lane() -> None:
         for number in numbers:
-            submit, end = await step(number)
-            measured.submits.append(submit)
-            measured.ends.append(end)
+            done = await step(number)
+            measured.submits.append(done.submit_s)
+            measured.ends.append(done.end_s)
+            measured.executions.append(done.execution)
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as lanes:

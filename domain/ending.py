@@ -44,6 +44,7 @@ def succeeded(
     provider: str,
     assets: list[Asset],
     failures: Sequence[AttemptFailure],
+    cost_microcredits: int | None,
     predict_time_s: float | None,
 ) -> Outcome:
     return Outcome(
@@ -54,6 +55,7 @@ def succeeded(
         attempt_number=attempt_number,
         provider_used=provider,
         settle_microcredits=settlement_microcredits(request, len(assets)),
+        cost_microcredits=cost_microcredits,
         provider_errors=list(failures),
         predict_time_s=predict_time_s,
     )

@@ -166,6 +166,7 @@ class Outcome:
     attempt_number: int | None = None  # the attempt that delivered
     provider_used: str | None = None
     settle_microcredits: int = 0  # 0: everything is released
+    cost_microcredits: int | None = None  # what the provider charged for the attempt that delivered; None: silent
     error_code: str | None = None
     error_message: str | None = None
     provider_errors: list[AttemptFailure] = field(default_factory=list)

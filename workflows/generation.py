@@ -160,6 +160,7 @@ class GenerationWorkflow:
                     provider=candidate.provider,
                     assets=collected.assets,
                     failures=self._failures,
+                    cost_microcredits=collected.cost_microcredits,
                     predict_time_s=collected.predict_time_s,
                 )
             if collected.failure is not None:
@@ -175,7 +176,7 @@ class GenerationWorkflow:
         attempt = self._begin(number, candidate)
         submitted = await self._submit(attempt)
         if submitted.state is SubmitState.AMBIGUOUS:
-            submitted = await self._adopt(attempt)
+            submitted = await self._adopt(attempt, submitted.intended_at or workflow.now().timestamp())
         if submitted.job is None:
             return Collected(failure=submitted.failure)
         await self._announce(submitted.deliveries)
@@ -206,9 +207,8 @@ class GenerationWorkflow:
         await self._abandon(attempt, job, AttemptState.FAILED, failure)
         return Collected(failure=failure)
 
-    async def _adopt(self, attempt: Attempt) -> Submitted:
+    async def _adopt(self, attempt: Attempt, since: float) -> Submitted:
         """Find the job behind an ambiguous submit: the provider's listing, or a callback that names it."""
-        since = workflow.now().timestamp()
         if self._job_named is None:
             search = self._search(AdoptJob(attempt, since))
             with suppress(_Interrupted):

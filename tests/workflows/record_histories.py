@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.support.temporal import dev_server
 from tests.workflows.scenarios import SCENARIOS
@@ -24,9 +25,20 @@ async def record(chosen: list[str]) -> None:
         for name in chosen:
             workflow_id = await SCENARIOS[name](server.client)
             history = await server.client.get_workflow_handle(workflow_id).fetch_history()
-            document = {"workflow_id": workflow_id, "history": history.to_json_dict()}
+            document = {"workflow_id": workflow_id, "history": _without_the_machine(history.to_json_dict())}
             (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
             print(f"{name}: {len(history.events)} events", flush=True)
+
+
+def _without_the_machine(part: Any) -> Any:
+    """Stack traces and worker identities name folders and hosts; replaying needs neither."""
+    if isinstance(part, dict):
+        return {
+            key: _without_the_machine(value) for key, value in part.items() if key not in ("stackTrace", "identity")
+        }
+    if isinstance(part, list):
+        return [_without_the_machine(value) for value in part]
+    return part
 
 
 if __name__ == "__main__":

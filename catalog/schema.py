@@ -1,0 +1,116 @@
+"""The shape of the catalogue's files. Unknown members and wrong types are refused; the rest is in `checks.py` and
+`mapping_checks.py`."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from domain.fields import Scalar
+from domain.generation import Delivery, MediaType
+from domain.model import Unit
+
+Text = Annotated[str, StringConstraints(pattern=r"\S")]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(/[a-z0-9]+([.-][a-z0-9]+)*)+$")]
+Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")]
+OptionName = Annotated[str, StringConstraints(pattern=r"^generation_[a-z0-9]+(_[a-z0-9]+)*$")]
+Positive = Annotated[int, Field(gt=0)]
+Confidence = Literal["verified", "likely", "unverified"]
+Checked = Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9](-[0-3][0-9])?$")]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ExtraField(Shape):
+    """An option of one model. Without a default it is absent unless the caller sends it."""
+
+    type: Literal["string", "integer", "number", "boolean"]
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    enum: list[str] | None = None
+    default: str | int | float | bool | None = None
+
+
+class PriceEntry(Shape):
+    """One price. A new price is a new entry below: yesterday's quotes must stay explainable."""
+
+    number: Positive
+    effective: date
+    per: Annotated[Unit, Field(strict=False)]
+    microcredits: Positive | dict[str, Positive]  # one price, or by tier
+    basis: Literal["babysea", "provider", "placeholder"]
+    source: Text
+
+
+class InputRule(Shape):
+    """What becomes of one field at one provider; see `domain.model.Rule`."""
+
+    to: Text | None = None
+    values: dict[Scalar, Any] | None = None
+    text: Text | None = None
+    only: list[str | int] | None = None
+    because: Text | None = None
+    omit_for_resolutions: list[str] = []
+
+
+class ProviderEntryFile(Shape):
+    provider: Text
+    native_model: Text
+    native_model_by_resolution: dict[str, Text] = {}
+    delivery: Annotated[Delivery, Field(strict=False)]
+    status: Literal["active", "legacy"] = "active"  # legacy: gone from the provider's newest schemas, still answering
+    cost_microcredits: Positive | dict[str, Positive] | None = None  # absent: the model's price
+    input: dict[str, Text | InputRule]  # field to native member
+    constants: dict[str, Any] = {}
+    narrows: dict[str, Text] = {}  # fields of which this provider has not all values, and why
+    confidence: Confidence
+    source: Text
+    notes: Text | None = None
+
+    def rules(self) -> dict[str, InputRule]:
+        """`field: member` is short for `field: {to: member}`."""
+        return {name: InputRule(to=said) if isinstance(said, str) else said for name, said in self.input.items()}
+
+
+class ModelFile(Shape):
+    identifier: Identifier
+    name: Text
+    lab: Text
+    media_type: Annotated[MediaType, Field(strict=False)]
+    identifier_evidence: Literal["published", "assumed"]
+    confidence: Confidence
+    checked: Checked  # when a person last compared
+    source: Text
+    notes: Text | None = None
+    accepts_input_files: Literal[False]
+    ratios: list[Ratio]  # the first is the default, here and below
+    output_formats: Annotated[list[Literal["png", "jpg", "webp", "mp4"]], Field(min_length=1)]
+    outputs_max: Annotated[int, Field(ge=1, le=10)]
+    durations: list[Positive] = []
+    durations_by_resolution: dict[str, list[Positive]] = {}
+    resolutions: list[Text] = []
+    default_resolution: Text | None = None
+    audio: bool = False
+    extra_fields: dict[OptionName, ExtraField] = {}
+    prices: Annotated[list[PriceEntry], Field(min_length=1)]
+    providers: Annotated[list[ProviderEntryFile], Field(min_length=1)]  # in order of preference
+
+
+class ProviderFile(Shape):
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z]+$")]
+    name: Text
+    description: Text
+    website: Annotated[str, StringConstraints(pattern=r"^https://\S+$")]
+    docs: Annotated[str, StringConstraints(pattern=r"^https://\S+$")]
+    status: Literal["active", "beta", "paused"]
+    delivery_method: Literal["webhook_with_polling", "synchronous", "polling"]
+    cancel_method: Literal["prediction_cancel_api", "queue_cancel_api"] | None
+    webhook_verification: Literal["hmac_sha256", "ed25519"] | None
+    media_types: Annotated[list[Annotated[MediaType, Field(strict=False)]], Field(min_length=1)]
+    sizes: dict[str, Annotated[str, StringConstraints(pattern=r"^[0-9]+x[0-9]+$")]] = {}  # names of image sizes
+    source: Text
+    checked: Checked

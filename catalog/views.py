@@ -1,0 +1,117 @@
+"""The library as the public API shows it (JSON-ready)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+from typing import Any
+
+from domain.estimating import Estimate
+from domain.model import Catalog, Model, ProviderFacts, Unit
+from domain.pricing import credits
+
+
+def library_models(catalog: Catalog, *, on: date | None = None) -> dict[str, Any]:
+    models = [library_model(model, on=on) for model in catalog.models.values()]
+    return {"models": models, "models_total": len(models)}
+
+
+def library_model(model: Model, *, on: date | None = None) -> dict[str, Any]:
+    schema: dict[str, Any] = {
+        "generation_prompt": True,
+        "generation_ratio": list(model.ratios),
+        "generation_output_format": list(model.output_formats),
+        "generation_output_number": model.outputs_max,
+        "generation_input_file": model.accepts_input_files,
+    }
+    if model.durations:
+        schema["generation_duration"] = list(model.durations)
+    if model.resolutions:
+        schema["generation_resolution"] = list(model.resolutions)
+    if model.audio:
+        schema["generation_generate_audio"] = True
+    return {
+        "model_type": str(model.media_type),
+        "model_identifier": model.identifier,
+        "model_pricing": model_pricing(model, on=on),
+        "model_supported_provider": list(model.provider_names),
+        "schema": schema,
+        "specific_schema": list(model.extra_names),
+    }
+
+
+def model_pricing(model: Model, *, on: date | None = None) -> float | dict[str, float]:
+    """Credits per unit: one number, or by tier."""
+    rates = model.prices.at(on).rates
+    if rates.tiers is not None:
+        return {tier: credits(amount) for tier, amount in rates.tiers.items()}
+    return credits(rates.at(None, audio=False))
+
+
+def cheapest_price(model: Model, *, on: date | None = None) -> float:
+    """Where only one number fits: the cheapest tier."""
+    pricing = model_pricing(model, on=on)
+    return min(pricing.values()) if isinstance(pricing, dict) else pricing
+
+
+def library_providers(catalog: Catalog) -> dict[str, Any]:
+    providers = [library_provider(provider, catalog) for provider in catalog.providers.values()]
+    return {"providers": providers, "providers_total": len(providers)}
+
+
+def library_provider(provider: ProviderFacts, catalog: Catalog) -> dict[str, Any]:
+    hosted = sum(provider.identifier in model.provider_names for model in catalog.models.values())
+    return {
+        "provider_id": provider.identifier,
+        "provider_name": provider.name,
+        "provider_description": provider.description,
+        "provider_website": provider.website,
+        "provider_docs": provider.docs,
+        "provider_status": provider.status,
+        "babysea_implementation": {
+            "delivery_method": provider.delivery_method,
+            "cancel_method": provider.cancel_method,
+            "webhook_verification": provider.webhook_verification,
+            "error_mapping": "bse_error_codes",
+            "cost_tracking": "per_generation_usd",
+            "schema_conversion": "unified_to_native",
+            "failover_strategy": "sequential_provider_chain",
+            "health_monitoring": "circuit_breaker",
+            "supported_media_types": [str(media_type) for media_type in provider.media_types],
+            "supported_models_total": hosted,
+        },
+    }
+
+
+def health_model(model: Model, available_providers: Collection[str], *, on: date | None = None) -> dict[str, Any]:
+    return {
+        "model_identifier": model.identifier,
+        "model_type": str(model.media_type),
+        "model_pricing": cheapest_price(model, on=on),
+        "providers": {
+            entry.provider: {"available": entry.provider in available_providers, "raw_model_id": entry.native_model}
+            for entry in model.providers
+        },
+    }
+
+
+def estimate_view(estimate: Estimate, balance_microcredits: int | None) -> dict[str, Any]:
+    """An estimate beside the balance; without one, the three fields about it are null."""
+    quote, balance = estimate.quote, balance_microcredits
+    shown: dict[str, Any] = {
+        "model_identifier": estimate.model,
+        "model_type": str(estimate.media_type),
+        "assets_count": quote.count,
+    }
+    if quote.unit is Unit.SECOND:
+        shown["cost_per_second"] = credits(quote.unit_price_microcredits)
+        shown["duration_seconds"] = estimate.duration_s
+        if estimate.resolution is not None:
+            shown["resolution"] = estimate.resolution
+    return shown | {
+        "cost_per_generation": credits(quote.per_generation_microcredits),
+        "cost_total_consumed": credits(quote.microcredits),
+        "credit_balance": None if balance is None else credits(balance),
+        "credit_balance_can_afford": None if balance is None else balance >= quote.microcredits,
+        "credit_balance_max_affordable": None if balance is None else estimate.affordable(balance),
+    }

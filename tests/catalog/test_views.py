@@ -1,0 +1,156 @@
+"""The library as the public API shows it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from catalog.views import (
+    cheapest_price,
+    estimate_view,
+    health_model,
+    library_model,
+    library_models,
+    library_provider,
+    library_providers,
+)
+from domain.estimating import estimate
+from tests.support.catalog import CATALOG
+
+FLUX = CATALOG.model("bfl/flux-schnell")
+VEO = CATALOG.model("google/veo-3.1-fast")
+
+
+def test_an_image_model_is_shown_without_the_fields_of_videos():
+    assert library_model(FLUX) == {
+        "model_type": "image",
+        "model_identifier": "bfl/flux-schnell",
+        "model_pricing": 0.005,
+        "model_supported_provider": ["replicate", "fal"],
+        "schema": {
+            "generation_prompt": True,
+            "generation_ratio": ["1:1", "16:9", "9:16", "4:3", "3:4"],
+            "generation_output_format": ["png", "jpg", "webp"],
+            "generation_output_number": 1,
+            "generation_input_file": False,
+        },
+        "specific_schema": ["generation_seed", "generation_num_inference_steps"],
+    }
+
+
+def test_a_video_model_is_shown_with_its_tiers():
+    shown = library_model(VEO)
+
+    assert shown["model_pricing"] == {
+        "720p_audio": 0.15,
+        "720p_noaudio": 0.1,
+        "1080p_audio": 0.15,
+        "1080p_noaudio": 0.1,
+    }
+    assert shown["schema"] == {
+        "generation_prompt": True,
+        "generation_ratio": ["16:9", "9:16"],
+        "generation_output_format": ["mp4"],
+        "generation_output_number": 1,
+        "generation_input_file": False,
+        "generation_duration": [4, 6, 8],
+        "generation_resolution": ["720p", "1080p"],
+        "generation_generate_audio": True,
+    }
+
+
+def test_the_library_lists_every_model_once():
+    library = library_models(CATALOG)
+
+    assert library["models_total"] == 12
+    assert [model["model_identifier"] for model in library["models"]] == list(CATALOG.models)
+    assert json.loads(json.dumps(library)) == library
+
+
+def test_a_provider_is_shown_with_what_is_done_for_it():
+    assert library_provider(CATALOG.providers["fal"], CATALOG) == {
+        "provider_id": "fal",
+        "provider_name": "fal",
+        "provider_description": "Hosted media models of many labs behind one queue API.",
+        "provider_website": "https://fal.ai",
+        "provider_docs": "https://docs.fal.ai",
+        "provider_status": "active",
+        "babysea_implementation": {
+            "delivery_method": "webhook_with_polling",
+            "cancel_method": "queue_cancel_api",
+            "webhook_verification": "ed25519",
+            "error_mapping": "bse_error_codes",
+            "cost_tracking": "per_generation_usd",
+            "schema_conversion": "unified_to_native",
+            "failover_strategy": "sequential_provider_chain",
+            "health_monitoring": "circuit_breaker",
+            "supported_media_types": ["image", "video"],
+            "supported_models_total": 12,
+        },
+    }
+
+
+def test_the_providers_are_listed_by_id():
+    library = library_providers(CATALOG)
+
+    assert [provider["provider_id"] for provider in library["providers"]] == ["fal", "replicate"]
+    assert library["providers_total"] == 2
+
+
+@pytest.mark.parametrize(("identifier", "price"), [("bfl/flux-schnell", 0.005), ("pixverse/v5", 0.03)])
+def test_one_number_is_the_cheapest_tier(identifier: str, price: float):
+    assert cheapest_price(CATALOG.model(identifier)) == price
+
+
+def test_the_health_of_a_model_names_its_native_ids():
+    assert health_model(FLUX, {"fal"}) == {
+        "model_identifier": "bfl/flux-schnell",
+        "model_type": "image",
+        "model_pricing": 0.005,
+        "providers": {
+            "replicate": {"available": False, "raw_model_id": "black-forest-labs/flux-schnell"},
+            "fal": {"available": True, "raw_model_id": "fal-ai/flux/schnell"},
+        },
+    }
+
+
+def test_an_estimate_of_an_image_is_shown_beside_the_balance():
+    assert estimate_view(estimate(FLUX, count=3), 10_000_000) == {
+        "model_identifier": "bfl/flux-schnell",
+        "model_type": "image",
+        "assets_count": 3,
+        "cost_per_generation": 0.005,
+        "cost_total_consumed": 0.015,
+        "credit_balance": 10.0,
+        "credit_balance_can_afford": True,
+        "credit_balance_max_affordable": 2000,
+    }
+
+
+def test_an_estimate_of_a_video_shows_its_rate():
+    shown = estimate_view(estimate(VEO, count=2, duration=8, resolution="1080p", audio=True), 1_000_000)
+
+    assert shown == {
+        "model_identifier": "google/veo-3.1-fast",
+        "model_type": "video",
+        "assets_count": 2,
+        "cost_per_second": 0.15,
+        "duration_seconds": 8,
+        "resolution": "1080p",
+        "cost_per_generation": 1.2,
+        "cost_total_consumed": 2.4,
+        "credit_balance": 1.0,
+        "credit_balance_can_afford": False,
+        "credit_balance_max_affordable": 0,
+    }
+
+
+def test_without_a_tiered_price_no_resolution_is_shown():
+    assert "resolution" not in estimate_view(estimate(CATALOG.model("kling/v2.5-turbo-pro"), duration=5), None)
+
+
+def test_without_a_balance_its_fields_are_null():
+    shown = estimate_view(estimate(FLUX), None)
+
+    assert [shown[f"credit_balance{end}"] for end in ("", "_can_afford", "_max_affordable")] == [None, None, None]

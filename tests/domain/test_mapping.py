@@ -1,0 +1,146 @@
+"""Normal form to native request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from domain.mapping import CannotServe, Fate, FieldFate, compile_native, field_fates
+from domain.model import Model
+from domain.normalization import normalize
+from tests.support.catalog import CATALOG, MODELS, full_body, minimal_body
+
+FLUX = CATALOG.model("bfl/flux-schnell")
+HAILUO = CATALOG.model("minimax/hailuo-02")
+
+
+def native(identifier: str, provider: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    model = CATALOG.model(identifier)
+    normal = normalize(model, model.media_type, minimal_body(model) | fields)
+    return compile_native(model.entry(provider), normal)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "provider", "fields", "member", "value"),
+    [
+        pytest.param(
+            "bfl/flux-schnell", "replicate", {"generation_ratio": "16:9"}, "aspect_ratio", "16:9", id="rename"
+        ),
+        pytest.param("bfl/flux-schnell", "replicate", {}, "megapixels", "1", id="constant"),
+        pytest.param(
+            "bfl/flux-schnell", "fal", {"generation_ratio": "9:16"}, "image_size", "portrait_16_9", id="ratio"
+        ),
+        pytest.param(
+            "qwen/image", "fal", {"generation_ratio": "16:9"}, "image_size", {"width": 1664, "height": 928}, id="pixels"
+        ),
+        pytest.param(
+            "bfl/flux-schnell", "replicate", {"generation_output_format": "jpg"}, "output_format", "jpg", id="jpg"
+        ),
+        pytest.param(
+            "bfl/flux-schnell", "fal", {"generation_output_format": "jpg"}, "output_format", "jpeg", id="jpeg"
+        ),
+        pytest.param("pixverse/v5", "replicate", {"generation_duration": 8}, "duration", 8, id="seconds"),
+        pytest.param("pixverse/v5", "fal", {"generation_duration": 8}, "duration", "8", id="seconds as text"),
+        pytest.param(
+            "google/veo-3.1-fast", "fal", {"generation_duration": 8}, "duration", "8s", id="seconds with unit"
+        ),
+        pytest.param("google/veo-3.1-fast", "fal", {}, "generate_audio", False, id="false is sent"),
+        pytest.param(
+            "bfl/flux-1.1-pro", "replicate", {"generation_moderation": True}, "safety_tolerance", 1, id="number"
+        ),
+        pytest.param("bfl/flux-1.1-pro", "fal", {"generation_moderation": True}, "safety_tolerance", "1", id="text"),
+        pytest.param("bfl/flux-1.1-pro", "fal", {}, "enhance_prompt", False, id="off is false"),
+        pytest.param("ideogram/v3-turbo", "replicate", {}, "magic_prompt_option", "Off", id="off is Off"),
+    ],
+)
+def test_a_field_is_translated(identifier: str, provider: str, fields: dict[str, Any], member: str, value: object):
+    assert native(identifier, provider, **fields)[1][member] == value
+
+
+@pytest.mark.parametrize(
+    ("resolution", "endpoint", "duration"), [("768p", "standard", {"duration": "6"}), ("1080p", "pro", {})]
+)
+def test_a_resolution_may_choose_the_endpoint(resolution: str, endpoint: str, duration: dict[str, str]):
+    model, sent = native("minimax/hailuo-02", "fal", generation_duration=6, generation_resolution=resolution)
+
+    assert model == f"fal-ai/minimax/hailuo-02/{endpoint}/text-to-video"
+    assert sent == {"prompt": "Harbour at dawn", "prompt_optimizer": False, **duration}
+
+
+def test_an_option_that_was_not_set_is_not_sent():
+    assert not {"seed", "num_inference_steps"} & set(native("bfl/flux-schnell", "fal")[1])
+
+
+def test_a_value_that_a_provider_does_not_have_cannot_be_served_there():
+    assert native("bfl/flux-schnell", "replicate", generation_output_format="webp")[1]["output_format"] == "webp"
+    with pytest.raises(CannotServe) as caught:
+        native("bfl/flux-schnell", "fal", generation_output_format="webp")
+
+    assert (caught.value.provider, caught.value.field) == ("fal", "generation_output_format")
+
+
+def test_a_count_that_a_provider_has_no_parameter_for_cannot_be_served_there():
+    entry = CATALOG.model("google/imagen-4").entry("replicate")
+    normal = normalize(
+        CATALOG.model("google/imagen-4"), CATALOG.model("google/imagen-4").media_type, {"generation_prompt": "a"}
+    )
+
+    with pytest.raises(CannotServe) as caught:
+        compile_native(entry, normal | {"generation_output_number": 2})
+
+    assert caught.value.field == "generation_output_number"
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)
+def test_a_native_request_can_be_changed_without_harm(model: Model):
+    normal = normalize(model, model.media_type, minimal_body(model))
+    for entry in model.providers:
+        before = json.dumps(compile_native(entry, normal))
+
+        _, first = compile_native(entry, normal)
+        for value in first.values():
+            if isinstance(value, dict | list):
+                value.clear()
+        first.clear()
+
+        assert json.dumps(compile_native(entry, normal)) == before
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)
+def test_every_field_that_was_set_has_a_fate(model: Model):
+    body = full_body(model)
+    normal = normalize(model, model.media_type, body)
+
+    for entry in model.providers:
+        fates = field_fates(model, entry, normal, sent=body)
+        assert [fate.field for fate in fates] == [field.name for field in model.fields]
+        assert not any(fate.defaulted for fate in fates)
+        assert all((fate.to is None) == (fate.fate in {Fate.IMPLIED, Fate.ROUTING}) for fate in fates)
+        assert all(fate.because for fate in fates if fate.fate is Fate.IMPLIED)
+
+
+def test_the_fates_tell_used_from_mapped_and_sent_from_defaulted():
+    body = {"generation_prompt": "a boat", "generation_ratio": "16:9"}
+    normal = normalize(FLUX, FLUX.media_type, body)
+
+    fates = field_fates(FLUX, FLUX.entry("fal"), normal, sent=body)
+
+    assert fates == [
+        FieldFate("generation_prompt", Fate.USED, defaulted=False, to="prompt"),
+        FieldFate("generation_ratio", Fate.MAPPED, defaulted=False, to="image_size"),
+        FieldFate("generation_output_format", Fate.MAPPED, defaulted=True, to="output_format"),
+        FieldFate("generation_output_number", Fate.USED, defaulted=True, to="num_images"),
+        FieldFate("generation_provider_order", Fate.ROUTING, defaulted=True),
+    ]
+
+
+def test_a_parameter_that_the_endpoint_does_not_take_is_implied():
+    body = {"generation_prompt": "a", "generation_duration": 6, "generation_resolution": "1080p"}
+    normal = normalize(HAILUO, HAILUO.media_type, body)
+
+    fates = {fate.field: fate for fate in field_fates(HAILUO, HAILUO.entry("fal"), normal, sent=body)}
+
+    assert fates["generation_duration"].fate is Fate.IMPLIED
+    assert fates["generation_resolution"].fate is Fate.IMPLIED
