@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,11 +18,12 @@ from activities.heartbeat import heartbeating
 from domain.assets import BYTES_MAX, EXTENSIONS, Fetcher, ObjectStore, asset_key
 from domain.ending import failure_of
 from domain.errors import (
+    AddressRefused,
     JobNotFound,
+    ProviderAuthFailed,
     ProviderBusy,
     ProviderError,
     ProviderInvalidOutput,
-    ProviderTimedOut,
     ProviderUnavailable,
     SubmitAmbiguous,
 )
@@ -30,7 +32,7 @@ from domain.media import inspect
 from domain.patience import pause_before_resubmit, poll_pause
 from domain.provider import Job, JobState, Output, Provider, Submission
 from store import attempts
-from store.attempts import BeginState, Begun, Intent
+from store.attempts import BeginState, Begun, Intent, JobClaimed
 from store.connection import Pool, single
 
 FETCH_TRIES = 2
@@ -76,7 +78,7 @@ class Submitted:
 class AdoptJob:
     attempt: Attempt
     since: float  # Unix seconds of the submit
-    job: JobRef | None = None  # when a verified callback has named it
+    job_id: str | None = None  # when a verified callback has named it
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,9 @@ class ProviderActivities:
         """
         attempt = lost.attempt
         with named_failures():
-            job = lost.job or await self._find(lost)
-            if job is not None:
-                return await self._accepted(attempt, job, adopted=True)
+            for job in await self._found(lost):
+                with suppress(JobClaimed):  # by another attempt with the same input
+                    return await self._accepted(attempt, job, adopted=True)
             if activity.info().started_time.timestamp() < lost.since + self._timing.adoption_window.total_seconds():
                 raise again(JOB_NOT_FOUND_YET, "the provider does not list the job yet", self._timing.poll_interval)
             failure = failure_of(
@@ -232,19 +234,20 @@ class ProviderActivities:
         wait = self._timing.callback_wait[attempt.media_type].total_seconds() if by_callback else 0.0
         return Submitted(SubmitState.ACCEPTED, job=job, deliveries=deliveries, callback_wait_s=wait)
 
-    async def _find(self, lost: AdoptJob) -> JobRef | None:
+    async def _found(self, lost: AdoptJob) -> list[JobRef]:
+        provider = self._provider(lost.attempt)
+        if lost.job_id is not None:
+            return [provider.job_named(lost.job_id, lost.attempt.candidate.native_model)]
         try:
-            return await self._provider(lost.attempt).find(
-                self._submission(lost.attempt), datetime.fromtimestamp(lost.since, UTC)
-            )
+            return await provider.find(self._submission(lost.attempt), datetime.fromtimestamp(lost.since, UTC))
         except ProviderError:
-            return None  # the listing did not answer; the window decides how long we go on
+            return []  # the listing did not answer; the window decides how long we go on
 
     async def _collect(self, attempt: Attempt, ref: JobRef) -> Collected:
         provider = attempt.candidate.provider
         try:
             job = await self._provider(attempt).read(ref)
-        except (ProviderUnavailable, ProviderBusy, ProviderTimedOut) as error:  # this look did not work; the job may
+        except (ProviderUnavailable, ProviderBusy, ProviderAuthFailed) as error:  # this look did not work; the job may
             raise again(JOB_RUNNING, error.message, error.retry_after or self._pause()) from error
         except ProviderError as error:
             return await self._failed(attempt, error)
@@ -256,6 +259,8 @@ class ProviderActivities:
             kept = await self._keep(attempt, job)
         except ProviderInvalidOutput as error:
             return await self._failed(attempt, error)
+        except AddressRefused:
+            return await self._failed(attempt, ProviderInvalidOutput("The output's address must not be fetched."))
         return Collected(assets=kept, cost_microcredits=job.cost_microcredits, predict_time_s=job.predict_time_s)
 
     async def _failed(self, attempt: Attempt, error: ProviderError) -> Collected:

@@ -74,7 +74,7 @@ class WebhookActivities:
                 return "skipped"
             number = activity.info().attempt
             body = delivery.body.encode()
-            secret = unseal(self._sealing_key, delivery.secret_sealed, delivery.account_id.encode()).decode()
+            secret = unseal(self._sealing_key, delivery.secret_sealed, delivery.endpoint_id.encode()).decode()
             reply = await self._sender.post(
                 delivery.url,
                 body,

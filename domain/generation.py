@@ -127,7 +127,7 @@ class CallbackReceived:
 
     attempt_number: int
     event_id: str
-    job: JobRef | None = None
+    job_id: str | None = None
 
 
 @dataclass(frozen=True)

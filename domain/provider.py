@@ -57,7 +57,7 @@ class CallbackNotice:
     """A callback whose signature verified. `event_id` is equal for repeats of the same call."""
 
     event_id: str
-    job: JobRef | None  # the job it speaks of, where the signature covers the body
+    job_id: str | None  # the job it speaks of, where the signature covers the body
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,14 @@ class Provider(Protocol):
     async def cancel(self, ref: JobRef) -> bool:
         """Tell the provider to stop. True when it was told; the job may still finish."""
 
-    async def find(self, submission: Submission, submitted_after: datetime) -> JobRef | None:
-        """Look for a job that an ambiguous submit may have left behind. None: not (yet) to be found."""
+    async def find(self, submission: Submission, submitted_after: datetime) -> list[JobRef]:
+        """The jobs that an ambiguous submit may have left behind, the likeliest first; empty: none (yet). Another
+        attempt with the same input may own one of them: whoever adopts must claim it."""
 
-    async def verify_callback(self, native_model: str, headers: Mapping[str, str], body: bytes) -> CallbackNotice:
+    def job_named(self, job_id: str, native_model: str) -> JobRef:
+        """The job that a callback named by its id alone."""
+
+    async def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackNotice:
         """Check the provider's own signature over the raw body. Header names are lower case.
 
         Raises CallbackRefused.

@@ -70,7 +70,7 @@ class GenerationWorkflow:
         self._attempt_number = 0
         self._rung = False
         self._heard: set[str] = set()
-        self._job_named: JobRef | None = None
+        self._job_named: str | None = None
         self._failures: list[AttemptFailure] = []
         self._outcome: Outcome | None = None
         self._finished: Finished | None = None
@@ -131,7 +131,7 @@ class GenerationWorkflow:
         if callback.attempt_number != self._attempt_number or callback.event_id in self._heard:
             return
         self._heard.add(callback.event_id)
-        self._job_named = callback.job
+        self._job_named = callback.job_id
         self._rung = True
 
     @workflow.query
@@ -214,7 +214,7 @@ class GenerationWorkflow:
             with suppress(_Interrupted):
                 return await self._unless(search, lambda: self._job_named is not None or self._cancel_asked)
         if self._job_named is not None:
-            return await self._search(AdoptJob(attempt, since, job=self._job_named))
+            return await self._search(AdoptJob(attempt, since, job_id=self._job_named))
         await self._abandon(attempt, None, AttemptState.DISCARDED)
         return Submitted(SubmitState.REFUSED)
 

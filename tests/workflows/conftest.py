@@ -19,7 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from domain.generation import Admission, CallbackReceived, GenerationRequest, GenerationStatus, JobRef
+from domain.generation import Admission, CallbackReceived, GenerationRequest, GenerationStatus
 from tests.workflows.scripted_steps import ScriptedSteps
 from workflows import names
 from workflows.generation import GenerationWorkflow
@@ -99,7 +99,7 @@ class Started:
         finally:
             await test_service.lock_time_skipping(LockTimeSkippingRequest())
 
-    async def ring(self, *, number: int = 1, event_id: str | None = None, job: JobRef | None = None) -> None:
+    async def ring(self, *, number: int = 1, event_id: str | None = None, job_id: str | None = None) -> None:
         await self.handle.signal(
-            GenerationWorkflow.provider_callback, CallbackReceived(number, event_id or uuid.uuid4().hex, job)
+            GenerationWorkflow.provider_callback, CallbackReceived(number, event_id or uuid.uuid4().hex, job_id)
         )

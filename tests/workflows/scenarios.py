@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from domain.errors import ContentRefused, InsufficientCredits, ProviderFailed, ProviderTimedOut, StorageUnavailable
-from domain.generation import Finished, GenerationStatus, JobRef
+from domain.generation import Finished, GenerationStatus
 from tests.support.requests import a_request
 from tests.workflows.conftest import Started, working
 from tests.workflows.scripted_steps import (
@@ -186,14 +186,14 @@ async def ambiguous_and_found_by_listing(client: Client) -> str:
 @scenario
 async def ambiguous_and_named_by_callback(client: Client) -> str:
     def when_named(lost: object) -> object:
-        named = getattr(lost, "job", None)
-        return accepted(named.job_id, callback_wait_s=0) if named else still_running()
+        named = getattr(lost, "job_id", None)
+        return accepted(named, callback_wait_s=0) if named else still_running()
 
     steps = ScriptedSteps(submit=[ambiguous()], adopt=[when_named])
 
     async def ring(generation: Started) -> None:
         await steps.arrived["adopt"].wait()
-        await generation.ring(job=JobRef("named"))
+        await generation.ring(job_id="named")
 
     return await _play(client, steps, then=ring)
 

@@ -86,7 +86,7 @@ class ScriptedSteps:
 
     @activity.defn
     async def adopt_job(self, lost: AdoptJob) -> Submitted:
-        result: Submitted = await self._answer("adopt", self.adopt, lost, lambda asked: accepted(asked.job.job_id))
+        result: Submitted = await self._answer("adopt", self.adopt, lost, lambda asked: accepted(asked.job_id))
         return result
 
     @activity.defn

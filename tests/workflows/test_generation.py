@@ -200,8 +200,8 @@ async def test_an_ambiguous_submit_is_adopted_and_never_repeated(skipping: Workf
 
 async def test_a_callback_names_the_job_of_an_ambiguous_submit(skipping: WorkflowEnvironment) -> None:
     def only_when_named(lost: object) -> object:
-        named = getattr(lost, "job", None)
-        return accepted(named.job_id) if named else still_running()
+        named = getattr(lost, "job_id", None)
+        return accepted(named) if named else still_running()
 
     steps = ScriptedSteps(submit=[ambiguous()], adopt=[only_when_named])
     generation = Started(skipping.client, a_request())
@@ -209,7 +209,7 @@ async def test_a_callback_names_the_job_of_an_ambiguous_submit(skipping: Workflo
     async with working(skipping.client, steps):
         await generation.admit()
         await steps.arrived["adopt"].wait()
-        await generation.ring(job=JobRef("named-by-callback"))
+        await generation.ring(job_id="named-by-callback")
         status = await generation.ended()
 
     assert status == GenerationStatus.SUCCEEDED

@@ -1,0 +1,90 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+
+from adapters.providers.answers import json_object, looking, moment, pooled_client, retry_after, seconds, submitting
+from domain.errors import ProviderUnavailable, SubmitAmbiguous
+
+NEVER_SENT = [httpx.ConnectError("dns"), httpx.ConnectTimeout("slow"), httpx.PoolTimeout("full")]
+MAYBE_SENT = [
+    httpx.ReadTimeout("no answer"),
+    httpx.ReadError("reset"),
+    httpx.WriteError("reset"),
+    httpx.WriteTimeout("stuck"),
+    httpx.RemoteProtocolError("server disconnected"),
+    httpx.CloseError("close"),
+]
+
+
+@pytest.mark.parametrize("loss", NEVER_SENT, ids=lambda loss: type(loss).__name__)
+def test_a_submit_that_was_never_sent_made_no_job(loss):
+    with pytest.raises(ProviderUnavailable), submitting("Lumen"):
+        raise loss
+
+
+@pytest.mark.parametrize("loss", MAYBE_SENT, ids=lambda loss: type(loss).__name__)
+def test_a_submit_whose_answer_was_lost_is_ambiguous(loss):
+    with pytest.raises(SubmitAmbiguous), submitting("Lumen"):
+        raise loss
+
+
+@pytest.mark.parametrize("loss", NEVER_SENT + MAYBE_SENT, ids=lambda loss: type(loss).__name__)
+def test_a_look_without_an_answer_says_nothing_about_the_job(loss):
+    with pytest.raises(ProviderUnavailable), looking("Lumen"):
+        raise loss
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'"text"', b"\xff\xfe", b"[" * 100_000])
+def test_what_is_not_a_json_object_is_none(body):
+    assert json_object(httpx.Response(200, content=body)) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "pause"),
+    [
+        ("7", timedelta(seconds=7)),
+        ("0.5", timedelta(seconds=0.5)),
+        ("999999", timedelta(hours=1)),
+        (format_datetime(datetime.now(UTC) - timedelta(minutes=1), usegmt=True), timedelta(0)),
+        (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), timedelta(hours=1)),
+        ("soon", None),
+        ("-1", None),
+        ("Mon, 01 Jan 2024 00:00:00", None),
+        ("", None),
+    ],
+)
+def test_a_pause_is_read_in_seconds_or_as_a_date_and_is_bounded(value, pause):
+    assert retry_after({"retry-after": value}) == pause
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("2026-11-18T09:14:02.120Z", datetime(2026, 11, 18, 9, 14, 2, 120_000, UTC)),
+        ("2026-11-18T09:14:02", None),
+        ("yesterday", None),
+        (17, None),
+        (None, None),
+    ],
+)
+def test_a_moment_has_a_zone_or_is_none(value, read):
+    assert moment(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"), [(1, 1.0), (0.8, 0.8), (True, None), ("1", None), (-1, None), (float("nan"), None), (None, None)]
+)
+def test_a_duration_is_a_number_or_none(value, read):
+    assert seconds(value) == read
+
+
+async def test_a_client_follows_no_redirect_and_reads_no_proxy_from_the_environment(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+
+    async with pooled_client("https://lumen.example/v1", "Bearer x", timedelta(seconds=10)) as client:
+        assert not client.follow_redirects
+        assert not client.trust_env
+        assert not client._mounts
+        assert client.timeout == httpx.Timeout(10, connect=5)

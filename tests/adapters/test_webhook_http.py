@@ -1,0 +1,164 @@
+import asyncio
+
+import pytest
+
+from adapters.webhook_http import WebhookReply, WebhookSender
+from domain.errors import AddressRefused
+from tests.support.servers import Wire, a_server, certificates, names, plain
+
+PUBLIC = "93.184.216.34"
+BODY = b'{"webhook_event":"webhook.test"}'
+HEADERS = {"Content-Type": "application/json", "X-BabySea-Event": "webhook.test"}
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    return certificates(tmp_path_factory.mktemp("tls"), "hooks.example.com")
+
+
+async def post(sender: WebhookSender, url: str, timeout_s: float = 5) -> WebhookReply:
+    return await sender.post(url, BODY, HEADERS, timeout_s)
+
+
+def saying(reply: bytes, close: bool = False):
+    def respond(writer, target):
+        writer.write(reply)
+        if close:
+            writer.close()
+
+    return respond
+
+
+async def test_exactly_the_given_bytes_are_posted_to_the_checked_address_under_its_name(tls):
+    async with a_server(saying(plain(b"thanks")), tls.server) as server:
+        wire = Wire(server.port)
+        sender = WebhookSender(resolver=names(hooks_example_com=[PUBLIC]), network=wire, ssl_context=tls.client)
+        reply = await post(sender, "https://hooks.example.com/in?x=1")
+
+    assert reply == WebhookReply(200, "thanks")
+    assert reply.delivered
+    assert wire.connected == [(PUBLIC, 443)]
+    head, _, sent = server.requests[0].partition(b"\r\n\r\n")
+    assert sent == BODY
+    assert head.startswith(b"POST /in?x=1 HTTP/1.1\r\n")
+    assert b"X-BabySea-Event: webhook.test" in head
+    assert b"Host: hooks.example.com" in head
+
+
+async def test_one_connection_serves_several_deliveries():
+    async with a_server(saying(plain())) as server:
+        sender = WebhookSender(allow_private=True)
+        for _ in range(3):
+            await post(sender, f"http://127.0.0.1:{server.port}/")
+        await sender.aclose()
+
+    assert (len(server.requests), server.connections) == (3, 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_a_failure_and_is_not_followed(status):
+    async with a_server(saying(plain(status=status, Location="/elsewhere"))) as server:
+        reply = await post(WebhookSender(allow_private=True), f"http://127.0.0.1:{server.port}/")
+
+    assert (reply.status, reply.delivered) == (status, False)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "delivered"), [(200, True), (204, True), (299, True), (400, False), (500, False)])
+async def test_only_2xx_is_delivered(status, delivered):
+    async with a_server(saying(plain(status=status))) as server:
+        reply = await post(WebhookSender(allow_private=True), f"http://127.0.0.1:{server.port}/")
+
+    assert (reply.status, reply.delivered) == (status, delivered)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.com/",
+        "https://hooks.example.com:8443/",
+        "https://user@hooks.example.com/",
+        "https://127.0.0.1/",
+        "https://[64:ff9b::7f00:1]/",
+        "https://in.example.com/",
+    ],
+)
+async def test_a_private_or_malformed_address_gets_nothing(url):
+    wire = Wire(1)
+    sender = WebhookSender(resolver=names(in_example_com=["10.0.0.1"]), network=wire)
+
+    reply = await post(sender, url)
+
+    assert reply.status is None
+    assert reply.error.startswith("address refused: ")
+    assert wire.connected == []
+
+
+def test_an_address_is_checked_at_registration_as_far_as_it_can_be():
+    WebhookSender().check("https://hooks.example.com/in")
+    with pytest.raises(AddressRefused):
+        WebhookSender().check("https://localhost/in")
+
+
+async def test_the_first_kilobyte_is_kept_and_no_more_than_64_are_read():
+    async def respond(writer, target):
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na\0\xff")
+        while not writer.is_closing():
+            writer.write(b"b" * 10_000)
+            await writer.drain()
+
+    async with a_server(respond) as server:
+        reply = await post(WebhookSender(allow_private=True), f"http://127.0.0.1:{server.port}/")
+
+    assert reply.delivered
+    assert reply.head == "a\ufffd\ufffd" + "b" * 1021
+
+
+@pytest.mark.parametrize("ending", ["hang", "cut"])
+async def test_an_answer_whose_body_does_not_end_is_an_answer(ending):
+    def respond(writer, target):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        if ending == "cut":
+            writer.close()
+
+    async with a_server(respond) as server:
+        reply = await post(WebhookSender(allow_private=True), f"http://127.0.0.1:{server.port}/", 0.2)
+
+    assert reply == WebhookReply(200, "half")
+
+
+async def test_an_endpoint_that_does_not_answer_is_given_up():
+    async def respond(writer, target):
+        await asyncio.Event().wait()
+
+    async with a_server(respond) as server:
+        reply = await post(WebhookSender(allow_private=True), f"http://127.0.0.1:{server.port}/", 0.05)
+
+    assert reply == WebhookReply(None, error="timed out")
+
+
+async def test_a_connection_that_breaks_off_is_told_so():
+    async with a_server(saying(b"", close=True)) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        broken = await post(WebhookSender(allow_private=True), url)
+    closed = await post(WebhookSender(allow_private=True), url)
+
+    assert broken.error == "the connection broke off"
+    assert closed.error == "could not connect"
+
+
+async def test_a_name_that_does_not_resolve_is_told_so():
+    reply = await post(WebhookSender(resolver=names()), "https://gone.example.com/")
+
+    assert reply == WebhookReply(None, error="the name does not resolve")
+
+
+async def test_a_wrong_certificate_is_told_so(tls):
+    async with a_server(saying(plain()), tls.server) as server:
+        sender = WebhookSender(
+            resolver=names(other_example_com=[PUBLIC]), network=Wire(server.port), ssl_context=tls.client
+        )
+        reply = await post(sender, "https://other.example.com/")
+
+    assert reply == WebhookReply(None, error="TLS failed")
+    assert server.requests == []
