@@ -1,0 +1,76 @@
+"""The vocabulary in which `schemas.py` describes a model's input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+FAL_PRESETS: Mapping[str, tuple[int, int]] = {
+    "square_hd": (1024, 1024),
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    type: Literal["string", "integer", "number", "boolean", "file", "files", "image_size", "list"]
+    default: Any = None
+    required: bool = False
+    choices: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None  # for `files` and `list`: the most items
+    multiple_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of one provider. `output`: how its files are wrapped; `community`: its versions, where it needs one."""
+
+    kind: Literal["image", "video"]
+    output: Literal["string", "list", "images", "video"]
+    parameters: Mapping[str, Parameter]
+    sizes: Mapping[str, tuple[int, int]] | None = None  # by aspect ratio; None: computed from the ratio
+    short_side: int = 1024  # of a video without a resolution parameter
+    duration_s: float = 5  # of a video without a duration parameter
+    flags_nsfw: bool = False  # fal: the answer has has_nsfw_concepts
+    community: tuple[str, ...] = ()
+
+    def with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in self.parameters.items()} | dict(given)
+
+
+def text(default: str | None = None, *, required: bool = False) -> Parameter:
+    return Parameter("string", default, required)
+
+
+def one_of(default: Any, *others: Any) -> Parameter:
+    """A choice; the first one named is the provider's default."""
+    choices = (default, *others)
+    return Parameter("integer" if isinstance(default, int) else "string", default, choices=choices)
+
+
+def whole(minimum: int, maximum: int, default: int | None = None, multiple_of: int | None = None) -> Parameter:
+    return Parameter("integer", default, minimum=minimum, maximum=maximum, multiple_of=multiple_of)
+
+
+def number(minimum: float, maximum: float, default: float | None = None) -> Parameter:
+    return Parameter("number", default, minimum=minimum, maximum=maximum)
+
+
+def flag(default: bool = False) -> Parameter:
+    return Parameter("boolean", default)
+
+
+def files(most: int, *, required: bool = False) -> Parameter:
+    return Parameter("files", None, required, maximum=most)
+
+
+PROMPT = text(required=True)
+FILE = Parameter("file")
+REQUIRED_FILE = Parameter("file", required=True)
+SEED = Parameter("integer")
