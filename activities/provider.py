@@ -143,9 +143,8 @@ class ProviderActivities:
 
         Repeated by Temporal only after a refusal that certainly left no job behind.
         """
-        with named_failures():
-            async with heartbeating():
-                return await self._submit(attempt)
+        with named_failures(), heartbeating():
+            return await self._submit(attempt)
 
     @activity.defn
     async def adopt_job(self, lost: AdoptJob) -> Submitted:
@@ -174,9 +173,8 @@ class ProviderActivities:
 
         A job that still runs is looked at again by the server's retry, after a pause that grows.
         """
-        with named_failures():
-            async with heartbeating():
-                return await self._collect(collect.attempt, collect.job)
+        with named_failures(), heartbeating():
+            return await self._collect(collect.attempt, collect.job)
 
     @activity.defn
     async def abandon_attempt(self, abandon: AbandonAttempt) -> bool:

@@ -13,6 +13,8 @@ from temporalio.client import Client
 from temporalio.converter import DataConverter, PayloadCodec
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
+from adapters.engine_payloads import DATA_CONVERTER
+
 _ENCODING = b"binary/encrypted"
 _NONCE_BYTES = 12
 
@@ -45,8 +47,8 @@ class EncryptionCodec(PayloadCodec):
 def data_converter(payload_key: str | None) -> DataConverter:
     """`payload_key` is Base64 of 32 bytes, or None for plain JSON payloads."""
     if payload_key is None:
-        return DataConverter.default
-    return dataclasses.replace(DataConverter.default, payload_codec=EncryptionCodec(base64.b64decode(payload_key)))
+        return DATA_CONVERTER
+    return dataclasses.replace(DATA_CONVERTER, payload_codec=EncryptionCodec(base64.b64decode(payload_key)))
 
 
 def runtime_with_metrics(port: int | None) -> Runtime:

@@ -1,0 +1,191 @@
+"""Generations that exist: read, list, cancel, delete. Another account's generation is one that does not exist."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api import schemas
+from api.dependencies import Handles, Reader, Remover
+from api.envelope import optional_timestamp, success, timestamp
+from api.errors import documented
+from api.failures import named_failure
+from api.services import Services
+from domain import errors as e
+from domain.assets import ObjectStore
+from domain.generation import Cancellation, GenerationStatus, workflow_id
+from store import generations
+from store.connection import single
+from store.generations import GenerationRecord
+from workflows.generation import GenerationWorkflow
+
+LIMIT_MAX, LIMIT_DEFAULT = 100, 50
+OFFSET_MAX = 2**31 - 1
+CANCEL_WITHIN_S = 20.0
+
+log = logging.getLogger("babysea.api")
+
+router = APIRouter(prefix="/v1/content", tags=["content"])
+
+
+@router.get("/list", responses={200: {"model": schemas.Page[schemas.GenerationList]}, **documented(e.InvalidInput)})
+async def list_generations(
+    request: Request,
+    caller: Reader,
+    handles: Handles,
+    limit: Annotated[int, Query(description="1 to 100; values outside are clamped.")] = LIMIT_DEFAULT,
+    offset: Annotated[int, Query(description="0 or more.")] = 0,
+) -> Response:
+    """The account's generations, newest first; deleted ones are not listed."""
+    limit, offset = min(max(limit, 1), LIMIT_MAX), min(max(offset, 0), OFFSET_MAX)
+    async with single(handles.pool) as conn:
+        records, total = await generations.page(conn, caller.account_id, limit=limit, offset=offset)
+    listed = [await _shown(handles, record) for record in records]
+    return success(request, "Content list", {"generations": listed}, total=total, limit=limit, offset=offset)
+
+
+@router.get(
+    "/{generation_id}",
+    responses={200: {"model": schemas.Success[schemas.Generation]}, **documented(e.GenerationNotFound)},
+)
+async def read_generation(request: Request, generation_id: str, caller: Reader, handles: Handles) -> Response:
+    """The record of one generation; there as soon as the request that created it was answered."""
+    record = await _record(handles, caller.account_id, generation_id)
+    return success(request, "Content", await _shown(handles, record))
+
+
+@router.post(
+    "/generation/cancel/{generation_id}",
+    responses={
+        200: {"model": schemas.Success[schemas.GenerationCanceled]},
+        **documented(e.GenerationNotFound, e.GenerationNotCancelable, e.EngineUnavailable),
+    },
+)
+async def cancel_generation(request: Request, generation_id: str, caller: Remover, handles: Handles) -> Response:
+    """Stop a generation that has not ended. The provider is told, the credits are given back."""
+    record = await _record(handles, caller.account_id, generation_id)
+    if record.status.terminal:
+        raise _not_cancelable()
+    cancellation = await _cancel(handles.temporal, record.generation_id)
+    data = schemas.GenerationCanceled(
+        generation_id=cancellation.generation_id,
+        generation_status="canceled",
+        provider_cancel_sent=cancellation.provider_cancel_sent,
+        credits_refunded=cancellation.credits_refunded,
+    )
+    return success(request, "Generation canceled", data)
+
+
+@router.delete(
+    "/{generation_id}",
+    responses={
+        200: {"model": schemas.Success[schemas.GenerationDeleted]},
+        **documented(e.GenerationNotFound, e.GenerationInProgress, e.StorageUnavailable),
+    },
+)
+async def delete_generation(request: Request, generation_id: str, caller: Remover, handles: Handles) -> Response:
+    """Delete a generation that has ended, its files first: a failure leaves a record that can be deleted again."""
+    record = await _record(handles, caller.account_id, generation_id)
+    if not record.status.terminal:
+        raise e.GenerationInProgress("The generation has not ended; cancel it first.")
+    await handles.objects.check()
+    files_deleted = 0
+    for asset in record.assets:
+        files_deleted += await handles.objects.delete(asset.key)
+    async with single(handles.pool) as conn:
+        await generations.mark_deleted(conn, caller.account_id, record.generation_id)
+    data = schemas.GenerationDeleted(generation_id=record.generation_id, files_deleted=files_deleted)
+    return success(request, "Generation deleted", data)
+
+
+async def _record(handles: Services, account_id: str, generation_id: str) -> GenerationRecord:
+    """Raises GenerationNotFound, also for what is not an id at all."""
+    try:
+        known_form = str(uuid.UUID(generation_id))
+    except ValueError:
+        known_form = None
+    if known_form is not None:
+        async with single(handles.pool) as conn:
+            record = await generations.get(conn, account_id, known_form)
+        if record is not None:
+            return record
+    raise e.GenerationNotFound("There is no such generation.")
+
+
+async def _cancel(temporal: Client, generation_id: str) -> Cancellation:
+    """The workflow decides the race with a completion. One that has ended already has lost it for the caller."""
+    try:
+        async with asyncio.timeout(CANCEL_WITHIN_S):
+            return await temporal.get_workflow_handle_for(
+                GenerationWorkflow.run, workflow_id(generation_id)
+            ).execute_update(GenerationWorkflow.cancel)
+    except WorkflowUpdateFailedError as refused:
+        raise named_failure(refused) from refused
+    except RPCError as failure:
+        if failure.status is RPCStatusCode.NOT_FOUND:
+            raise _not_cancelable() from failure
+        raise _engine_away() from failure
+    except Exception as failure:
+        log.warning("cancel_unanswered generation=%s cause=%r", generation_id, failure)
+        raise _engine_away() from failure
+
+
+async def _shown(handles: Services, record: GenerationRecord) -> dict[str, Any]:
+    """The record as the contract lays it out: the echo of the input between the status and the outputs."""
+    params = {name: value for name, value in record.params.items() if name != "generation_provider_order"}
+    shown: dict[str, Any] = {
+        "account_id": record.account_id,
+        "generation_id": record.generation_id,
+        "model_identifier": record.model,
+        "generation_provider_order": record.provider_order,
+        "generation_provider_used": record.provider_used,
+        "generation_prediction_id": record.prediction_id,
+        "generation_status": record.status.value,
+        "generation_input_file": None,
+        **params,
+        **_audio_mode(params),
+        "generation_output_file": await _output_files(handles.objects, record, handles.file_url_ttl),
+        "generation_created_at": timestamp(record.created_at),
+        "generation_started_at": optional_timestamp(record.started_at),
+        "generation_completed_at": optional_timestamp(record.completed_at),
+        "generation_metrics_total_time": _seconds(record.total_time_s),
+        "generation_metrics_predict_time": _seconds(record.predict_time_s),
+    }
+    if record.status is GenerationStatus.FAILED:
+        shown["generation_error"] = record.error_message
+        shown["generation_error_code"] = record.error_code
+    if record.files_removed:
+        shown["generation_removed"] = True
+    return shown
+
+
+def _seconds(duration: float | None) -> float | None:
+    return None if duration is None else round(duration, 3)
+
+
+def _audio_mode(params: Mapping[str, Any]) -> dict[str, str]:
+    audio = params.get("generation_generate_audio")
+    return {} if audio is None else {"generation_audio_mode": "audio" if audio else "noaudio"}
+
+
+async def _output_files(objects: ObjectStore, record: GenerationRecord, ttl: timedelta) -> list[str] | None:
+    if record.status is not GenerationStatus.SUCCEEDED or record.files_removed:
+        return None
+    return [await objects.url(asset.key, expires_in=ttl) for asset in record.assets]
+
+
+def _not_cancelable() -> e.GenerationNotCancelable:
+    return e.GenerationNotCancelable("The generation has already ended.")
+
+
+def _engine_away() -> e.EngineUnavailable:
+    return e.EngineUnavailable("The workflow engine did not answer in time.", retry_after=timedelta(seconds=2))

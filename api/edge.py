@@ -1,0 +1,130 @@
+"""What happens to every request before routing and to every answer after it: ids, CORS, body limits, the last catch."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.envelope import new_request_id
+from api.errors import error_response
+from api.rate_limits import RateWindow
+from domain.errors import ControlPlaneError, InternalError, PayloadTooLarge
+
+BODY_BYTES_MAX = 100 * 1024
+CALLBACK_BODY_BYTES_MAX = 2**20
+CALLBACKS_PREFIX = "/v1/callbacks/"
+
+_ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Accept, Idempotency-Key, X-BabySea-SDK-Name, X-BabySea-SDK-Version, "
+    "X-BabySea-SDK-Runtime, X-BabySea-SDK-Runtime-Version"
+)
+_EXPOSED_HEADERS = (
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, Idempotency-Replayed, X-Request-Id"
+)
+_PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+    "Access-Control-Max-Age": "600",
+}
+_V1_HEADERS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED_HEADERS.encode()),
+    (b"cache-control", b"no-store"),
+]
+
+log = logging.getLogger("babysea.api")
+
+
+class Edge:
+    """Pure ASGI middleware, outermost of ours. No credentials mode: any origin may call with its own key."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["state"] = {**scope.get("state", {}), "request_id": new_request_id()}
+        await self._guarded(scope, _limited(scope, receive), _Finisher(scope, send))
+
+    async def _guarded(self, scope: Scope, receive: Receive, finisher: _Finisher) -> None:
+        request = Request(scope, receive)
+        if scope["method"] == "OPTIONS" and _is_v1(scope):
+            await Response(status_code=204, headers=_PREFLIGHT_HEADERS)(scope, receive, finisher)
+            return
+        try:
+            _refuse_declared_length(request)
+            await self._app(scope, receive, finisher)
+        except ClientDisconnect:
+            return
+        except ControlPlaneError as error:
+            await error_response(request, error)(scope, receive, finisher)
+        except Exception:
+            log.exception("request_failed id=%s", scope["state"]["request_id"])
+            if finisher.started:
+                raise
+            unexpected = InternalError("An unexpected error occurred.")
+            await error_response(request, unexpected)(scope, receive, finisher)
+
+
+class _Finisher:
+    """Sends the answer on with the headers that every answer has."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            state = self._scope["state"]
+            headers: list[tuple[bytes, bytes]] = list(message["headers"])
+            headers.append((b"x-request-id", state["request_id"].encode()))
+            headers.append((b"x-content-type-options", b"nosniff"))
+            window: RateWindow | None = state.get("rate_window")
+            if window is not None:
+                headers.extend(window.headers())
+            if _is_v1(self._scope):
+                headers.extend(_V1_HEADERS)
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def _is_v1(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.startswith("/v1/")
+
+
+def _bytes_max(scope: Scope) -> int:
+    return CALLBACK_BODY_BYTES_MAX if scope["path"].startswith(CALLBACKS_PREFIX) else BODY_BYTES_MAX
+
+
+def _refuse_declared_length(request: Request) -> None:
+    """A length that says too much is refused without reading."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > _bytes_max(request.scope):
+        raise _too_large(request.scope)
+
+
+def _limited(scope: Scope, receive: Receive) -> Receive:
+    """Count what is really read: a chunked body declares no length."""
+    read = 0
+
+    async def counted() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > _bytes_max(scope):
+            raise _too_large(scope)
+        return message
+
+    return counted
+
+
+def _too_large(scope: Scope) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is over {_bytes_max(scope) // 1024} KB.")

@@ -1,0 +1,105 @@
+"""Starting a generation exactly once: Temporal starts the workflow and answers its admission in one call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+
+from api.failures import named_failure
+from domain.errors import AdmissionUnknown, DatabaseUnavailable, EngineUnavailable
+from domain.generation import Admission, GenerationRequest, GenerationStatus, attempt_id
+from store import generations
+from store.connection import Pool, transaction
+from workflows import names
+from workflows.generation import GenerationWorkflow
+
+RETRY_AFTER = timedelta(seconds=2)
+ABANDON_WITHIN_S = 5.0
+
+log = logging.getLogger("babysea.api")
+
+
+async def start_once(temporal: Client, pool: Pool, request: GenerationRequest, *, wait_s: float) -> Admission:
+    """Start the workflow and wait until it has recorded the generation and held its credits.
+
+    Raises what admission was refused with (InsufficientCredits, ...); EngineUnavailable when there was no answer, and
+    then nothing runs and nothing is held; AdmissionUnknown when even that cannot be made sure of.
+    """
+    start = _start(request)
+    try:
+        async with asyncio.timeout(wait_s):
+            return await temporal.execute_update_with_start_workflow(
+                GenerationWorkflow.admit, id=names.ADMIT_UPDATE_ID, start_workflow_operation=start
+            )
+    except WorkflowUpdateFailedError as refused:
+        raise named_failure(refused) from refused
+    except Exception as lost:  # time is up, Temporal is away, or the answer was lost: the records decide
+        log.warning("admission_unanswered generation=%s cause=%r", request.generation_id, lost)
+        await _forget(start)
+        return await _admitted_or_abandoned(pool, request)
+
+
+def admission_of(request: GenerationRequest) -> Admission:
+    """The same answer that the workflow gives, from the request alone."""
+    return Admission(
+        generation_id=request.generation_id,
+        model=request.model,
+        provider_order=request.provider_order,
+        prediction_id=attempt_id(request.generation_id, 1),
+    )
+
+
+async def _admitted_or_abandoned(pool: Pool, request: GenerationRequest) -> Admission:
+    """Write the generation down as failed before it can be admitted, or learn that it has been admitted."""
+    unanswered = EngineUnavailable("The workflow engine did not answer in time.", retry_after=RETRY_AFTER)
+    try:
+        async with asyncio.timeout(ABANDON_WITHIN_S), transaction(pool) as conn:
+            abandoned = await generations.abandon(conn, request, code=unanswered.code, message=unanswered.message)
+    except (DatabaseUnavailable, TimeoutError) as unknown:
+        raise AdmissionUnknown(
+            "It is not known whether the generation was accepted. Ask for it by its id before trying again.",
+            details={"generation_id": request.generation_id},
+        ) from unknown
+    if abandoned:
+        raise unanswered
+    return admission_of(request)
+
+
+def _start(request: GenerationRequest) -> WithStartWorkflowOperation[GenerationWorkflow, GenerationStatus | None]:
+    return WithStartWorkflowOperation(
+        GenerationWorkflow.run,
+        request,
+        id=request.workflow_id,
+        task_queue=names.GENERATIONS_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,  # our own repeat after a lost answer joins it
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,  # and never runs it twice
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(names.ACCOUNT_ID, request.account_id),
+                SearchAttributePair(names.MODEL, request.model),
+                SearchAttributePair(names.MEDIA_TYPE, request.media_type.value),
+                SearchAttributePair(names.REGION, request.region),
+                SearchAttributePair(names.GENERATION_STATUS, GenerationStatus.PENDING.value),
+            ]
+        ),
+        priority=Priority(fairness_key=request.account_id),
+    )
+
+
+async def _forget(start: WithStartWorkflowOperation[Any, Any]) -> None:
+    """Look at the failure kept in the operation: asyncio would report it as never retrieved."""
+    with suppress(Exception, asyncio.CancelledError):
+        async with asyncio.timeout(0):
+            await start.workflow_handle()

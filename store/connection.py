@@ -1,0 +1,96 @@
+"""The pool and the two ways to use it: `transaction` for several statements, `single` for one that commits itself."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from domain.errors import DatabaseUnavailable
+
+Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+STATEMENT_TIMEOUT = timedelta(seconds=10)
+LOCK_TIMEOUT = timedelta(seconds=5)  # below the statement's: a queue for one row is told apart from slow work
+IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)  # a client that died in the middle must not keep its locks
+POOL_TIMEOUT = timedelta(seconds=5)  # to get a connection; also to open the first one
+
+
+async def open_pool(url: str, *, size_max: int, wait: bool = True) -> Pool:
+    """A pool with its first connection made, or without `wait`, being made. The caller closes it.
+
+    Raises DatabaseUnavailable when it waited and no connection can be had.
+    """
+    pool: Pool = AsyncConnectionPool(
+        url,
+        min_size=1,
+        max_size=size_max,
+        timeout=POOL_TIMEOUT.total_seconds(),
+        kwargs={"autocommit": True, "prepare_threshold": 0, "options": _options()},
+        check=_still_open,
+        open=False,
+    )
+    try:
+        with _named_failures():
+            await pool.open(wait=wait, timeout=POOL_TIMEOUT.total_seconds())
+    except DatabaseUnavailable:
+        await pool.close()
+        raise
+    return pool
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
+    """One transaction: committed at the end of the block, rolled back when it raises.
+
+    Raises DatabaseUnavailable for every failure of the connection, of a lock or of time. It may also mean that the
+    commit happened and only its answer was lost: callers repeat with the same ids.
+    """
+    with _named_failures():
+        async with pool.connection() as conn, conn.transaction():
+            yield conn
+
+
+@asynccontextmanager
+async def single(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
+    """A connection on which each statement is a transaction of its own: the quickest way for one statement.
+
+    Raises as `transaction` does.
+    """
+    with _named_failures():
+        async with pool.connection() as conn:
+            yield conn
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeout) as error:
+        raise DatabaseUnavailable("the database does not answer") from error
+
+
+async def _still_open(conn: AsyncConnection[Any]) -> None:
+    """Discard a connection that the server has closed meanwhile, without a round trip.
+
+    An idle connection has nothing to read; when it has, the server said good-bye.
+    """
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    if poll.poll(0):
+        conn.pgconn.consume_input()  # raises OperationalError at the end of the stream
+        raise OperationalError("the server spoke on an idle connection")
+
+
+def _options() -> str:
+    settings = {
+        "statement_timeout": STATEMENT_TIMEOUT,
+        "lock_timeout": LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT,
+    }
+    return " ".join(f"-c {name}={round(value.total_seconds() * 1000)}" for name, value in settings.items())

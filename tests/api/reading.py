@@ -1,0 +1,28 @@
+"""Reading answers in tests."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from api.schemas import Failure, Success
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of an answer that has the error envelope and nothing beside it."""
+    failure = Failure.model_validate(response.json())
+    assert response.headers["X-Request-Id"] == failure.request_id
+    return response.status_code, failure.error.code
+
+
+def data_of(response: httpx.Response, shape: type[Shape]) -> dict[str, Any]:
+    """The data of a success that has exactly the published shape."""
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    Success[shape].model_validate(body)  # type: ignore[valid-type]
+    data: dict[str, Any] = body["data"]
+    return data

@@ -1,0 +1,267 @@
+"""Sections 10.7 to 10.10: reading, listing, canceling and deleting generations."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from dataclasses import replace
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from adapters.local_store import LocalStore
+from api.schemas import Generation, GenerationCanceled, GenerationDeleted, GenerationList, Page
+from domain.errors import StorageUnavailable
+from store import ledger
+from store.connection import Pool, single
+from tests.api.conftest import PROMPT, Customer, NewCustomer, a_finished, a_running, generate, reaching
+from tests.api.reading import data_of, error_of
+from tests.support.staged_worker import A_PNG, StagedProvider
+
+UNKNOWN_IDS = [str(uuid.uuid4()), "not-an-id", "00000000-0000-0000-0000-000000000000"]
+
+
+async def processing(http: httpx.AsyncClient, customer: Customer, generation_id: str) -> dict[str, object]:
+    """Read until the acceptance is recorded."""
+    async with asyncio.timeout(10):
+        while True:
+            response = await http.get(f"/v1/content/{generation_id}", headers=customer.auth)
+            data = data_of(response, Generation)
+            if data["generation_status"] != "pending":
+                return data
+            await asyncio.sleep(0.02)
+
+
+async def test_10_7_a_running_generation_echoes_its_input_with_defaults(
+    http: httpx.AsyncClient, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_running(http, customer, replicate)
+
+    data = await processing(http, customer, generation_id)
+
+    assert data["account_id"] == customer.account_id
+    assert data["generation_id"] == generation_id
+    assert data["model_identifier"] == "bfl/flux-schnell"
+    assert data["generation_provider_order"] == ["replicate"]
+    assert data["generation_provider_used"] is None
+    assert data["generation_status"] == "processing"
+    assert data["generation_prompt"] == PROMPT
+    assert data["generation_output_number"] == 1
+    assert data["generation_output_format"]
+    assert data["generation_input_file"] is None
+    assert data["generation_output_file"] is None
+    assert data["generation_started_at"] is not None
+    assert data["generation_completed_at"] is None
+    assert data["generation_metrics_total_time"] is None
+    assert not {"generation_error", "generation_error_code", "generation_removed"} & set(data)
+
+
+async def test_10_7_a_finished_generation_has_its_files_and_its_times(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_finished(http, engine, customer, replicate)
+
+    data = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
+
+    assert data["generation_status"] == "succeeded"
+    assert data["generation_provider_used"] == "replicate"
+    assert data["generation_metrics_total_time"] >= 0
+    assert data["generation_metrics_predict_time"] == 0.25
+    (url,) = data["generation_output_file"]
+    assert (await http.get(url)).content == A_PNG
+    for name in ("generation_created_at", "generation_started_at", "generation_completed_at"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", data[name])
+
+
+@pytest.mark.parametrize("generation_id", UNKNOWN_IDS)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/content/{}"), ("DELETE", "/v1/content/{}"), ("POST", "/v1/content/generation/cancel/{}")],
+    ids=["read", "delete", "cancel"],
+)
+async def test_10_an_id_that_does_not_exist_is_not_found(
+    http: httpx.AsyncClient, customer: Customer, method: str, path: str, generation_id: str
+):
+    response = await http.request(method, path.format(generation_id), headers=customer.auth)
+
+    assert error_of(response) == (404, "BSE3001")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/content/{}"), ("DELETE", "/v1/content/{}"), ("POST", "/v1/content/generation/cancel/{}")],
+    ids=["read", "delete", "cancel"],
+)
+async def test_3_6_another_accounts_generation_does_not_exist(
+    http: httpx.AsyncClient,
+    customer: Customer,
+    new_customer: NewCustomer,
+    replicate: StagedProvider,
+    method: str,
+    path: str,
+):
+    generation_id = await a_running(http, customer, replicate)
+    stranger = await new_customer()
+
+    response = await http.request(method, path.format(generation_id), headers=stranger.auth)
+
+    assert error_of(response) == (404, "BSE3001")
+    assert response.json()["error"]["message"] == "There is no such generation."
+
+
+async def test_10_8_the_list_is_newest_first_with_the_pagination_beside_the_data(
+    http: httpx.AsyncClient, new_customer: NewCustomer
+):
+    customer = await new_customer()
+    created = [(await generate(http, customer)).json()["data"]["generation_id"] for _ in range(3)]
+
+    response = await http.get("/v1/content/list?limit=2&offset=1", headers=customer.auth)
+
+    body = response.json()
+    Page[GenerationList].model_validate(body)
+    assert (body["total"], body["limit"], body["offset"]) == (3, 2, 1)
+    assert not {"total", "limit", "offset"} & set(body["data"])
+    assert [item["generation_id"] for item in body["data"]["generations"]] == [created[1], created[0]]
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "offset"),
+    [
+        ("", 50, 0),
+        ("?limit=0", 1, 0),
+        ("?limit=-3", 1, 0),
+        ("?limit=1000", 100, 0),
+        ("?offset=-1", 50, 0),
+        ("?unknown=1", 50, 0),
+        ("?offset=99999999999999999999", 50, 2**31 - 1),
+    ],
+)
+async def test_10_8_numbers_outside_the_range_are_clamped_and_echoed(
+    http: httpx.AsyncClient, customer: Customer, query: str, limit: int, offset: int
+):
+    body = (await http.get(f"/v1/content/list{query}", headers=customer.auth)).json()
+
+    assert (body["limit"], body["offset"]) == (limit, offset)
+
+
+@pytest.mark.parametrize(("query", "field"), [("limit=ten", "limit"), ("offset=1.5", "offset"), ("limit=", "limit")])
+async def test_10_8_what_is_no_integer_is_refused(http: httpx.AsyncClient, customer: Customer, query: str, field: str):
+    response = await http.get(f"/v1/content/list?{query}", headers=customer.auth)
+
+    assert error_of(response) == (400, "BSE2001")
+    assert response.json()["error"]["details"]["field"] == field
+
+
+async def test_10_8_an_account_sees_only_its_own(http: httpx.AsyncClient, new_customer: NewCustomer):
+    stranger = await new_customer()
+
+    body = (await http.get("/v1/content/list", headers=stranger.auth)).json()
+
+    assert (body["total"], body["data"]["generations"]) == (0, [])
+
+
+async def test_10_9_a_cancel_ends_the_generation_and_gives_the_credits_back(
+    http: httpx.AsyncClient, new_customer: NewCustomer, replicate: StagedProvider, pool: Pool
+):
+    customer = await new_customer(credits=1_000_000)
+    generation_id = await a_running(http, customer, replicate)
+    await processing(http, customer, generation_id)
+
+    response = await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=customer.auth)
+
+    assert data_of(response, GenerationCanceled) == {
+        "generation_id": generation_id,
+        "generation_status": "canceled",
+        "provider_cancel_sent": True,
+        "credits_refunded": True,
+    }
+    async with single(pool) as conn:
+        assert (await ledger.balance(conn, customer.account_id)).available == 1_000_000
+    read = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
+    assert read["generation_status"] == "canceled"
+
+
+async def test_1_5_a_cancel_needs_no_body_and_no_content_type(
+    http: httpx.AsyncClient, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_running(http, customer, replicate)
+    headers = customer.auth | {"Content-Length": "0"}
+
+    response = await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=headers)
+
+    assert "content-type" not in response.request.headers
+    assert response.status_code == 200
+
+
+async def test_10_9_a_second_cancel_is_a_conflict(
+    http: httpx.AsyncClient, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_running(http, customer, replicate)
+    await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=customer.auth)
+
+    response = await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=customer.auth)
+
+    assert error_of(response) == (409, "BSE3002")
+
+
+async def test_10_9_a_finished_generation_cannot_be_canceled(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_finished(http, engine, customer, replicate)
+
+    response = await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=customer.auth)
+
+    assert error_of(response) == (409, "BSE3002")
+
+
+async def test_10_10_a_delete_removes_the_files_and_then_the_record(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_finished(http, engine, customer, replicate)
+    read = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
+
+    response = await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)
+
+    assert data_of(response, GenerationDeleted) == {"generation_id": generation_id, "files_deleted": 1}
+    assert (await http.get(read["generation_output_file"][0])).status_code == 404
+    assert error_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth)) == (404, "BSE3001")
+    assert error_of(await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)) == (404, "BSE3001")
+    listed = (await http.get("/v1/content/list?limit=100", headers=customer.auth)).json()["data"]["generations"]
+    assert generation_id not in {item["generation_id"] for item in listed}
+
+
+async def test_10_10_a_generation_in_progress_cannot_be_deleted(
+    http: httpx.AsyncClient, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_running(http, customer, replicate)
+
+    response = await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)
+
+    assert error_of(response) == (409, "BSE3003")
+
+
+async def test_10_10_a_store_that_refuses_deletes_nothing(
+    http: httpx.AsyncClient,
+    engine: Client,
+    customer: Customer,
+    replicate: StagedProvider,
+    settings_app: FastAPI,
+):
+    class AwayStore(LocalStore):
+        async def check(self) -> None:
+            raise StorageUnavailable("The store does not answer.")
+
+    away = AwayStore.__new__(AwayStore)
+    settings_app.state.services = replace(settings_app.state.services, objects=away)
+    generation_id = await a_finished(http, engine, customer, replicate)
+
+    async with reaching(settings_app, "127.0.0.1") as client:
+        response = await client.delete(f"/v1/content/{generation_id}", headers=customer.auth)
+
+    assert error_of(response) == (503, "BSE5002")
+    read = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
+    assert read["generation_status"] == "succeeded"
+    assert (await http.get(read["generation_output_file"][0])).content == A_PNG
