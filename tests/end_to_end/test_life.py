@@ -19,7 +19,7 @@ def prompt(directive: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def painter(stack: StackProcess) -> Caller:
-    return a_caller(stack, stack.found, "painter")  # type: ignore[attr-defined]
+    return a_caller(stack, stack.found, "painter")
 
 
 def test_an_image_can_be_downloaded_and_is_what_was_asked_for(painter: Caller) -> None:

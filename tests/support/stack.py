@@ -43,6 +43,13 @@ class StackProcess:
         self._latency_scale = latency_scale
         self._ports: list[str] = ["0", "0", "0", "0"]
         self._process: subprocess.Popen[bytes] | None = None
+        self._found: running.RunningStack | None = None
+
+    @property
+    def found(self) -> running.RunningStack:
+        """As it was when it came up last."""
+        assert self._found is not None
+        return self._found
 
     def start(self) -> running.RunningStack:
         names = ("api", "temporal", "temporal-ui", "sandbox")
@@ -62,6 +69,7 @@ class StackProcess:
             if ended or time.monotonic() > deadline:
                 raise AssertionError(f"the stack did not come up:\n{(self.data / 'up.log').read_text()}")
             time.sleep(0.1)
+        self._found = found
         chosen = found.config.ports
         self._ports = [str(port) for port in (chosen.api, chosen.temporal, chosen.temporal_ui, chosen.sandbox)]
         return found
