@@ -60,6 +60,10 @@ class Settings(BaseSettings):
         description="Comma-separated host:port pairs that may be fetched although they are not public. Sandbox only.",
     )
 
+    provider_rate_share: float = Field(
+        1.0, description="Share of a provider's published request rate that this deployment may use."
+    )
+
     # time limits, in seconds
     image_deadline_s: int = Field(600, description="Longest life of one attempt at an image.")
     video_deadline_s: int = Field(1800, description="Longest life of one attempt at a video.")
@@ -74,4 +78,3 @@ class Settings(BaseSettings):
 
     # observation
     metrics_port: int | None = Field(None, description="Port on 127.0.0.1 where the worker serves Prometheus metrics.")
-    otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for traces; absent: no traces.")

@@ -36,6 +36,7 @@ from workflows.webhook_delivery import WebhookDeliveryWorkflow
 log = logging.getLogger("babysea.worker")
 
 SHUTDOWN_GRACE = timedelta(seconds=10)
+SHUTDOWN_MAX = timedelta(seconds=15)
 HEARTBEAT_THROTTLE = timedelta(seconds=2)  # how soon a running step hears that it was canceled
 
 
@@ -115,10 +116,11 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
                 ],
                 activity_task_poller_behavior=poller,
                 max_concurrent_activities=200,
+                max_task_queue_activities_per_second=_rate(provider, settings.provider_rate_share),
                 max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
                 graceful_shutdown_timeout=SHUTDOWN_GRACE,
             )
-            for name in parts.providers
+            for name, provider in parts.providers.items()
         ),
     ]
 
@@ -132,6 +134,11 @@ async def _start_delivery(client: Client, delivery_id: str) -> None:
             task_queue=names.WEBHOOKS_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         )
+
+
+def _rate(provider: Provider, share: float) -> float | None:
+    published = provider.limits.requests_per_second
+    return None if published is None else published * share
 
 
 def _callback_url(public_url: str, key: bytes, attempt: Attempt) -> str:
@@ -161,6 +168,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker_ready providers=%s", ",".join(parts.providers) or "none")
         await stop.wait()
         log.info("worker_stopping")
+        # Whatever hangs then, a database that is down say, is as safe to kill as at any other moment.
+        asyncio.get_running_loop().call_later(SHUTDOWN_MAX.total_seconds(), os._exit, 1)
 
 
 async def _main() -> None:

@@ -62,9 +62,9 @@ class CallbackNotice:
 
 @dataclass(frozen=True)
 class ProviderLimits:
-    """The provider's published rate of submissions; the task queue keeps to it on the server's side."""
+    """What the provider publishes of itself."""
 
-    submits_per_second: float
+    requests_per_second: float | None  # kept on the server's side, by the provider's task queue; None: not published
     supports_callback: bool = True
     supports_cancel: bool = True
     output_hosts: tuple[str, ...] = field(default_factory=tuple)  # where outputs are served from, for the docs

@@ -18,11 +18,13 @@ Pool = AsyncConnectionPool[AsyncConnection[Any]]
 STATEMENT_TIMEOUT = timedelta(seconds=10)
 LOCK_TIMEOUT = timedelta(seconds=5)  # below the statement's: a queue for one row is told apart from slow work
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)  # a client that died in the middle must not keep its locks
-POOL_TIMEOUT = timedelta(seconds=5)  # to get a connection; also to open the first one
+POOL_TIMEOUT = timedelta(seconds=5)
 
 
-async def open_pool(url: str, *, size_max: int, wait: bool = True) -> Pool:
+async def open_pool(url: str, *, size_max: int, wait: bool = True, patience: timedelta = POOL_TIMEOUT) -> Pool:
     """A pool with its first connection made, or without `wait`, being made. The caller closes it.
+
+    `patience` is how long anybody waits for a connection.
 
     Raises DatabaseUnavailable when it waited and no connection can be had.
     """
@@ -30,14 +32,14 @@ async def open_pool(url: str, *, size_max: int, wait: bool = True) -> Pool:
         url,
         min_size=1,
         max_size=size_max,
-        timeout=POOL_TIMEOUT.total_seconds(),
+        timeout=patience.total_seconds(),
         kwargs={"autocommit": True, "prepare_threshold": 0, "options": _options()},
         check=_still_open,
         open=False,
     )
     try:
         with _named_failures():
-            await pool.open(wait=wait, timeout=POOL_TIMEOUT.total_seconds())
+            await pool.open(wait=wait, timeout=patience.total_seconds())
     except DatabaseUnavailable:
         await pool.close()
         raise

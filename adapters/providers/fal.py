@@ -65,7 +65,7 @@ def client(base_url: str, credential: str, timeout: timedelta) -> httpx.AsyncCli
 class FalProvider:
     name = "fal"
     limits = ProviderLimits(  # no rate is published: above its concurrency the queue accepts and waits
-        submits_per_second=10, output_hosts=("fal.media", "v3.fal.media", "v3b.fal.media")
+        requests_per_second=None, output_hosts=("fal.media", "v3.fal.media", "v3b.fal.media")
     )
 
     def __init__(

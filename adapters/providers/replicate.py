@@ -54,7 +54,9 @@ def client(base_url: str, credential: str, timeout: timedelta) -> httpx.AsyncCli
 
 class ReplicateProvider:
     name = "replicate"
-    limits = ProviderLimits(submits_per_second=10, output_hosts=("replicate.delivery", "*.replicate.delivery"))
+    limits = ProviderLimits(  # 600 predictions and 3000 other calls a minute
+        requests_per_second=60, output_hosts=("replicate.delivery", "*.replicate.delivery")
+    )
 
     def __init__(
         self, http: httpx.AsyncClient, *, webhook_secret: str | None, clock: Callable[[], float] = time.time

@@ -38,7 +38,7 @@ class ScriptedProvider:
     """Answers are taken in order, the last one repeats; exceptions are raised."""
 
     name: str = "replicate"
-    limits: ProviderLimits = field(default_factory=lambda: ProviderLimits(10))
+    limits: ProviderLimits = field(default_factory=lambda: ProviderLimits(None))
     submits: list[Any] = field(default_factory=lambda: [Job(JobRef(uuid.uuid4().hex), JobState.QUEUED)])
     reads: list[Any] = field(
         default_factory=lambda: [Job(JobRef("job-1"), JobState.SUCCEEDED, (Output("https://out/0.png"),))]

@@ -40,7 +40,7 @@ A_PNG = (
 class StagedProvider:
     """Accepts every job at once and lets it run until `finish`."""
 
-    limits = ProviderLimits(submits_per_second=1000)
+    limits = ProviderLimits(requests_per_second=None)
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,0 +1,79 @@
+"""Which system a command speaks to: the embedded stack that runs here, or the one that BABYSEA_* settings name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from cli.errors import CommandFailed
+from embedded import running
+from embedded.config import DATA_DEFAULT, DATA_VARIABLE
+from settings import Settings
+from store.connection import Pool, open_pool
+
+DataOption = Annotated[
+    Path, typer.Option("--data", envvar=DATA_VARIABLE, help="Folder of the embedded stack.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    settings: Settings
+    stack: running.RunningStack | None = None  # the embedded stack, when it is one
+
+    @property
+    def api_url(self) -> str:
+        return self.stack.config.api_url if self.stack else self.settings.public_url
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Pool]:
+        """Raises DatabaseUnavailable."""
+        pool = await open_pool(self.settings.database_url.get_secret_value(), size_max=4)
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+
+def find(data: Path = DATA_DEFAULT) -> Deployment:
+    """BABYSEA_DATABASE_URL in the environment decides; else the stack running on `data`; else an `.env` file.
+
+    Raises CommandFailed when none of them says where the system is.
+    """
+    if "BABYSEA_DATABASE_URL" not in os.environ and (stack := running.find(data)) is not None:
+        return of_stack(stack)
+    try:
+        return Deployment(Settings())  # type: ignore[call-arg]  # the required ones come from the environment
+    except ValidationError as error:
+        missing = ", ".join(f"BABYSEA_{str(problem['loc'][0]).upper()}" for problem in error.errors())
+        raise CommandFailed(
+            f"No embedded stack runs on {data}, and the settings do not name another system: {missing}. "
+            "Start one with `make run` (or `babysea up`), or set what .env.example lists."
+        ) from None
+
+
+def of_stack(stack: running.RunningStack) -> Deployment:
+    given = {name.removeprefix("BABYSEA_").lower(): value for name, value in stack.settings_environment().items()}
+    return Deployment(Settings(_env_file=None, **given), stack)  # type: ignore[call-arg, arg-type]  # texts, as pydantic reads them
+
+
+def with_database(data: Path, step: Callable[[Deployment, Pool], Awaitable[T]]) -> T:
+    """Run one step of a command against the system's database."""
+
+    async def run() -> T:
+        deployment = find(data)
+        async with deployment.database() as pool:
+            return await step(deployment, pool)
+
+    return asyncio.run(run())

@@ -1,0 +1,82 @@
+"""`babysea`: the command line. One module per group of commands; this one puts them together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+import typer
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from cli import programs
+from cli.credits import credits_commands
+from cli.demo import demo
+from cli.errors import CommandFailed
+from cli.generate import generate
+from cli.keys import keys_commands
+from cli.output import err
+from cli.replay import replay
+from cli.show import show
+from cli.up import up
+from domain.errors import ControlPlaneError
+from embedded.errors import StackError
+
+
+class Commands(TyperGroup):
+    """Failures that have a name are one line on standard error and exit code 1; a traceback is a bug of ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (CommandFailed, StackError) as failed:
+            _say(str(failed))
+        except ControlPlaneError as failed:
+            _say(f"{failed.message} ({failed.code}, {failed.type})")
+        raise typer.Exit(1)
+
+
+def _say(message: str) -> None:
+    err.print(f"[red]error:[/] {escape(message)}")
+
+
+app = typer.Typer(
+    name="babysea",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Execution control plane for generative media: one API, many providers, every generation durable.",
+)
+app.command()(up)
+app.command()(demo)
+app.add_typer(keys_commands, name="keys")
+app.add_typer(credits_commands, name="credits")
+app.command()(generate)
+app.command()(show)
+app.command()(replay)
+app.command()(programs.migrate)
+app.command()(programs.worker)
+app.command()(programs.api)
+app.command()(programs.sandbox)
+
+
+def main() -> None:
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # an unreachable database is said once, by us
+    code: int | str | None = 0
+    try:
+        app()
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "temporalio" in sys.modules:  # a process that held its client may abort while the interpreter is torn down
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

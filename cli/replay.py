@@ -1,0 +1,101 @@
+"""`babysea replay`: run a failed generation again, as a new one, under the same rules as any other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from cli import deployment
+from cli.deployment import DataOption, Deployment, JsonOption
+from cli.errors import CommandFailed
+from cli.output import err, out, print_json
+from cli.show import GenerationArgument, known_form, story_of
+from domain.generation import GenerationRequest, GenerationStatus
+from embedded.config import DATA_DEFAULT
+from store import timeline
+from store.connection import Pool, transaction
+from store.generation_record import GenerationRecord
+
+WAIT_S = 1800.0
+POLL_S = 0.25
+
+
+def replay(
+    generation_id: GenerationArgument,
+    wait: Annotated[bool, typer.Option(help="Wait until it has ended.")] = True,
+    data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a failed generation again: today's price, a hold of its own, a new id that names the old one."""
+    from cli.timeline import print_timeline
+
+    story = asyncio.run(_replay(deployment.find(data), known_form(generation_id), wait=wait))
+    if as_json:
+        print_json(story)
+    else:
+        print_timeline(out, story)
+    if story["generation"]["status"] in {"failed", "canceled"}:
+        raise typer.Exit(1)
+
+
+async def _replay(target: Deployment, generation_id: str, *, wait: bool) -> dict[str, Any]:
+    import composition
+    from api.starting import start_once
+
+    settings = target.settings
+    temporal = await composition.engine(settings, lazy=True)
+    async with target.database() as pool:
+        request = planned_again(target, await _failed(pool, generation_id))
+        admission = await start_once(temporal, pool, request, wait_s=settings.admission_timeout_s)
+        err.print(f"Generation {admission.generation_id} started as a replay of {generation_id}.")
+        if wait:
+            await _ended(pool, admission.generation_id)
+        return await story_of(settings, pool, admission.generation_id)
+
+
+def planned_again(target: Deployment, record: GenerationRecord) -> GenerationRequest:
+    """The same ask, planned as if it came in now."""
+    import composition
+    from catalog.loader import load_catalog
+    from domain.planning import plan_generation
+
+    settings = target.settings
+    return plan_generation(
+        load_catalog(),
+        account_id=record.account_id,
+        api_key_id=record.api_key_id,
+        region=record.region,
+        model_identifier=record.model,
+        media_type=record.media_type,
+        body=record.params,
+        available_providers=frozenset(composition.providers(settings)),
+        generation_id=str(uuid.uuid4()),
+        admit_by=time.time() + settings.admission_timeout_s,
+        deadlines=composition.deadlines(settings),
+        replay_of=record.generation_id,
+    )
+
+
+async def _failed(pool: Pool, generation_id: str) -> GenerationRecord:
+    async with transaction(pool) as conn:
+        record = (await timeline.timeline(conn, generation_id)).record
+    if record.status is not GenerationStatus.FAILED:
+        raise CommandFailed(f"Generation {generation_id} is {record.status.value}; only a failed one is run again.")
+    if record.deleted_at is not None:
+        raise CommandFailed(f"Generation {generation_id} was deleted with its parameters; it cannot be run again.")
+    return record
+
+
+async def _ended(pool: Pool, generation_id: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        async with transaction(pool) as conn:
+            told = await timeline.timeline(conn, generation_id)
+        if told.record.status.terminal:
+            return
+        await asyncio.sleep(POLL_S)
+    raise CommandFailed(f"Generation {generation_id} has not ended after {WAIT_S:.0f} s; it goes on by itself.")

@@ -1,0 +1,207 @@
+"""Generations from admission to their end, as the database keeps them.
+
+`admit` and `finish` are one statement each. They, and `abandon`, may be repeated: once is enough, and a repeat answers
+as the first time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from psycopg import AsyncConnection, IntegrityError
+from psycopg.errors import DataError, ForeignKeyViolation
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from domain.errors import (
+    AccountFrozen,
+    AccountNotFound,
+    EngineUnavailable,
+    GenerationInProgress,
+    GenerationNotFound,
+    InsufficientCredits,
+    InternalError,
+    InvalidInput,
+)
+from domain.generation import (
+    Admission,
+    Finished,
+    GenerationRequest,
+    GenerationStatus,
+    MediaType,
+    Outcome,
+    attempt_id,
+)
+from store import sql
+from store.generation_record import GenerationRecord, record_of
+from store.timeline import Timeline, timeline
+
+__all__ = [
+    "GenerationRecord",
+    "Timeline",
+    "abandon",
+    "admit",
+    "finish",
+    "get",
+    "in_flight",
+    "mark_deleted",
+    "page",
+    "timeline",
+]
+
+HOLD_MARGIN_S = 3600  # the hold outlives the deadlines of all candidates by this
+
+_QUERIES = sql.load("generations")
+
+
+async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admission:
+    """Record the generation and hold its quote. One statement.
+
+    Raises InsufficientCredits, AccountFrozen, AccountNotFound, or EngineUnavailable when it is too late for this or the
+    generation was abandoned; then nothing is written.
+    """
+    hold_s = request.deadline_s * len(request.candidates) + HOLD_MARGIN_S
+    parameters = {**_columns(request), "hold_s": hold_s, "admit_by": request.admit_by}
+    try:
+        cursor = await conn.execute(_QUERIES["admit"], parameters)
+    except ForeignKeyViolation as violation:
+        raise AccountNotFound("no such account") from violation
+    except DataError as error:
+        raise InvalidInput("the parameters hold a character that cannot be stored") from error
+    row = await cursor.fetchone()
+    match row[0] if row else None:
+        case "admitted":
+            return Admission(
+                generation_id=request.generation_id,
+                model=request.model,
+                provider_order=request.provider_order,
+                prediction_id=attempt_id(request.generation_id, 1),
+            )
+        case "insufficient":
+            details = {"required_microcredits": request.quote_microcredits}
+            raise InsufficientCredits("the balance is below the cost of this generation", details=details)
+        case "frozen":
+            raise AccountFrozen("the account is frozen")
+        case "late":
+            raise EngineUnavailable("the generation could not be admitted in time")
+        case "abandoned":
+            raise EngineUnavailable("the generation was given up before it could be admitted")
+        case word:
+            raise InternalError(f"a generation was not admitted: {word}")
+
+
+async def abandon(conn: AsyncConnection[Any], request: GenerationRequest, *, code: str, message: str) -> bool:
+    """Record the generation as failed before anything was held. False when it had been admitted already; then nothing
+    changes. Exactly one of this and `admit` wins.
+    """
+    parameters = {**_columns(request), "error_code": code, "error_message": _text(message)}
+    try:
+        cursor = await conn.execute(_QUERIES["abandon"], parameters)
+    except ForeignKeyViolation as violation:
+        raise AccountNotFound("no such account") from violation
+    if await cursor.fetchone():
+        return True
+    cursor = await conn.execute(_QUERIES["was_abandoned"], {"generation_id": request.generation_id})
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def finish(conn: AsyncConnection[Any], outcome: Outcome, *, output_urls: list[str] | None = None) -> Finished:
+    """End the generation: record, assets, attempts, hold and announcements together. One statement.
+
+    Succeeded settles, failed and canceled release. `output_urls` is what the announcement of a success tells the
+    customer. One that has ended already stays as it is: the answer is what is recorded, with the deliveries of its end
+    that are still to be rung. Raises GenerationNotFound, InternalError for an end that the books refuse.
+    """
+    assert outcome.status.terminal
+    parameters = {
+        "generation_id": outcome.generation_id,
+        "account_id": outcome.account_id,
+        "status": outcome.status,
+        "settle": outcome.settle_microcredits,
+        "attempt_number": outcome.attempt_number,
+        "provider_used": outcome.provider_used,
+        "cost": outcome.cost_microcredits,
+        "predict_time_s": outcome.predict_time_s,
+        "error_code": outcome.error_code,
+        "error_message": _text(outcome.error_message),
+        "provider_errors": Jsonb([asdict(failure) for failure in outcome.provider_errors]),
+        "assets": Jsonb([asdict(asset) for asset in outcome.assets]) if outcome.assets else None,
+        "output_urls": output_urls or [],
+    }
+    try:
+        cursor = await conn.execute(_QUERIES["finish"], parameters)
+    except IntegrityError as violation:
+        raise InternalError("the generation cannot end like this") from violation
+    row = await cursor.fetchone()
+    if row is None:
+        raise GenerationNotFound("no such generation")
+    status, deliveries, credits_released = row
+    return Finished(status=GenerationStatus(status), deliveries=deliveries, credits_released=credits_released)
+
+
+async def get(conn: AsyncConnection[Any], account_id: str, generation_id: str) -> GenerationRecord | None:
+    """The record, unless it is unknown, deleted or another account's."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_QUERIES["get"], {"account_id": account_id, "generation_id": generation_id})
+        row = await cursor.fetchone()
+    return record_of(row) if row else None
+
+
+async def page(
+    conn: AsyncConnection[Any], account_id: str, *, limit: int, offset: int
+) -> tuple[list[GenerationRecord], int]:
+    """The account's generations, newest first, and how many there are in all. Deleted ones are left out."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_QUERIES["page"], {"account_id": account_id, "limit": limit, "offset": offset})
+        records = [record_of(row) for row in await cursor.fetchall()]
+    counted = await conn.execute(_QUERIES["count"], {"account_id": account_id})
+    row = await counted.fetchone()
+    return records, row[0] if row else 0
+
+
+async def in_flight(conn: AsyncConnection[Any], account_id: str, media_type: MediaType) -> int:
+    """How many of the account's generations have not ended."""
+    cursor = await conn.execute(_QUERIES["in_flight"], {"account_id": account_id, "media_type": media_type})
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def mark_deleted(conn: AsyncConnection[Any], account_id: str, generation_id: str) -> list[str]:
+    """Hide the record and empty its parameters; the ledger keeps its rows. Answers the keys of the stored files.
+
+    Raises GenerationInProgress before the end, GenerationNotFound, also for the second time.
+    """
+    parameters = {"account_id": account_id, "generation_id": generation_id}
+    cursor = await conn.execute(_QUERIES["mark_deleted"], parameters)
+    if row := await cursor.fetchone():
+        return list(row[0])
+    cursor = await conn.execute(_QUERIES["exists_undeleted"], parameters)
+    if await cursor.fetchone():
+        raise GenerationInProgress("the generation has not ended; cancel it first")
+    raise GenerationNotFound("no such generation")
+
+
+def _columns(request: GenerationRequest) -> dict[str, Any]:
+    return {
+        "generation_id": request.generation_id,
+        "account_id": request.account_id,
+        "region": request.region,
+        "model": request.model,
+        "media_type": request.media_type,
+        "params": Jsonb(request.params),
+        "output_count": request.output_count,
+        "output_format": request.output_format,
+        "provider_order": request.provider_order,
+        "quote": request.quote_microcredits,
+        "price_version": request.price_version,
+        "prediction_id": attempt_id(request.generation_id, 1),
+        "api_key_id": request.api_key_id,
+        "replay_of": request.replay_of,
+    }
+
+
+def _text(text: str | None) -> str | None:
+    """PostgreSQL's text holds every character but NUL."""
+    return None if text is None else text.replace("\x00", "")

@@ -1,0 +1,74 @@
+-- name: admit
+SELECT store.admit_generation(
+    %(generation_id)s::uuid, %(account_id)s::uuid, %(region)s::text, %(model)s::text, %(media_type)s::text,
+    %(params)s::jsonb, %(output_count)s::integer, %(output_format)s::text, %(provider_order)s::text[],
+    %(quote)s::bigint, %(price_version)s::text, %(hold_s)s::integer, %(admit_by)s::double precision,
+    %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid);
+
+-- name: abandon
+INSERT INTO store.generations
+    (generation_id, account_id, status, abandoned, region, model, media_type, params, output_count, output_format,
+     provider_order, quote_microcredits, price_version, api_key_id, replay_of, prediction_id, error_code, error_message,
+     completed_at)
+VALUES (%(generation_id)s::uuid, %(account_id)s::uuid, 'failed', true, %(region)s, %(model)s, %(media_type)s,
+        %(params)s, %(output_count)s, %(output_format)s, %(provider_order)s, %(quote)s, %(price_version)s,
+        %(api_key_id)s::uuid, %(replay_of)s::uuid, %(prediction_id)s::uuid, %(error_code)s, %(error_message)s,
+        clock_timestamp())
+ON CONFLICT DO NOTHING
+RETURNING true;
+
+-- name: was_abandoned
+SELECT abandoned FROM store.generations WHERE generation_id = %(generation_id)s::uuid;
+
+-- name: finish
+SELECT status, deliveries::text[], credits_released
+  FROM store.finish_generation(
+    %(generation_id)s::uuid, %(account_id)s::uuid, %(status)s::text, %(settle)s::bigint, %(attempt_number)s::integer,
+    %(provider_used)s::text, %(cost)s::bigint, %(predict_time_s)s::double precision, %(error_code)s::text,
+    %(error_message)s::text, %(provider_errors)s::jsonb, %(assets)s::jsonb, %(output_urls)s::text[]);
+
+-- name: get
+SELECT generation_id::text, account_id::text, status, abandoned, region, model, media_type, params, output_count,
+       output_format, provider_order, prediction_id::text, provider_used, quote_microcredits, price_version,
+       settled_microcredits, api_key_id::text, replay_of::text, created_at, started_at, completed_at, predict_time_s,
+       error_code, error_message, provider_errors, files_removed_at IS NOT NULL AS files_removed, deleted_at,
+       (SELECT jsonb_agg(to_jsonb(asset) - 'generation_id' - 'index' ORDER BY index)
+          FROM store.assets AS asset WHERE asset.generation_id = generation.generation_id) AS assets
+  FROM store.generations AS generation
+ WHERE generation_id = %(generation_id)s::uuid
+   AND (%(account_id)s::uuid IS NULL OR account_id = %(account_id)s::uuid AND deleted_at IS NULL);
+
+-- name: page
+SELECT generation_id::text, account_id::text, status, abandoned, region, model, media_type, params, output_count,
+       output_format, provider_order, prediction_id::text, provider_used, quote_microcredits, price_version,
+       settled_microcredits, api_key_id::text, replay_of::text, created_at, started_at, completed_at, predict_time_s,
+       error_code, error_message, provider_errors, files_removed_at IS NOT NULL AS files_removed, deleted_at,
+       (SELECT jsonb_agg(to_jsonb(asset) - 'generation_id' - 'index' ORDER BY index)
+          FROM store.assets AS asset WHERE asset.generation_id = generation.generation_id) AS assets
+  FROM store.generations AS generation
+ WHERE account_id = %(account_id)s::uuid AND deleted_at IS NULL
+ ORDER BY created_at DESC, generation_id DESC
+ LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint;
+
+-- name: count
+SELECT count(*) FROM store.generations WHERE account_id = %(account_id)s::uuid AND deleted_at IS NULL;
+
+-- name: in_flight
+SELECT count(*) FROM store.generations
+ WHERE account_id = %(account_id)s::uuid AND media_type = %(media_type)s AND completed_at IS NULL;
+
+-- name: mark_deleted
+-- A tombstone: the record stays for the books, what the customer wrote goes. No row: not there, or not ended.
+WITH deleted AS (
+    UPDATE store.generations SET deleted_at = clock_timestamp(), params = '{}'
+     WHERE generation_id = %(generation_id)s::uuid AND account_id = %(account_id)s::uuid
+       AND deleted_at IS NULL AND completed_at IS NOT NULL
+    RETURNING generation_id
+)
+SELECT coalesce((SELECT array_agg(key ORDER BY index) FROM store.assets AS asset
+                  WHERE asset.generation_id = deleted.generation_id), '{}')
+  FROM deleted;
+
+-- name: exists_undeleted
+SELECT true FROM store.generations
+ WHERE generation_id = %(generation_id)s::uuid AND account_id = %(account_id)s::uuid AND deleted_at IS NULL;

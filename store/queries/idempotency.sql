@@ -1,0 +1,20 @@
+-- name: claim
+SELECT answer, generation_id::text, status, response
+  FROM store.claim_idempotency_key(%(account_id)s::uuid, %(key)s::text, %(fingerprint)s::text, %(generation_id)s::uuid,
+                                   %(lease_s)s::double precision, %(life_s)s::double precision);
+
+-- name: complete
+UPDATE store.idempotency_keys SET status = %(status)s::integer, response = %(response)s::bytea
+ WHERE account_id = %(account_id)s::uuid AND key = %(key)s AND generation_id = %(generation_id)s::uuid
+   AND response IS NULL;
+
+-- name: free
+DELETE FROM store.idempotency_keys
+ WHERE account_id = %(account_id)s::uuid AND key = %(key)s AND generation_id = %(generation_id)s::uuid
+   AND response IS NULL;
+
+-- name: purge
+DELETE FROM store.idempotency_keys
+ WHERE (account_id, key) IN (
+     SELECT account_id, key FROM store.idempotency_keys WHERE expires_at <= clock_timestamp()
+      ORDER BY expires_at LIMIT %(limit)s::bigint);

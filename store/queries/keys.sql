@@ -1,0 +1,30 @@
+-- name: insert
+INSERT INTO store.api_keys
+    (api_key_id, account_id, name, prefix, key_hash, scopes, region, ip_allowlist, expires_at)
+VALUES (%(api_key_id)s::uuid, %(account_id)s::uuid, %(name)s, %(prefix)s, %(key_hash)s, %(scopes)s, %(region)s,
+        %(ip_allowlist)s, %(expires_at)s);
+
+-- name: find
+-- The key with its account: all that authentication asks for, in one look-up by the unique hash.
+SELECT key.api_key_id::text, key.account_id::text, account.name AS account_name, key.name, key.prefix, key.scopes,
+       key.region, key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.last_used_at,
+       account.plan AS account_plan, account.frozen_at IS NOT NULL AS account_frozen
+  FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
+ WHERE key.key_hash = %(key_hash)s;
+
+-- name: of_account
+SELECT key.api_key_id::text, key.account_id::text, account.name AS account_name, key.name, key.prefix, key.scopes,
+       key.region, key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.last_used_at,
+       account.plan AS account_plan, account.frozen_at IS NOT NULL AS account_frozen
+  FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
+ WHERE key.account_id = %(account_id)s::uuid
+ ORDER BY key.created_at, key.api_key_id;
+
+-- name: touch
+UPDATE store.api_keys SET last_used_at = clock_timestamp()
+ WHERE api_key_id = %(api_key_id)s::uuid
+   AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute');
+
+-- name: revoke
+UPDATE store.api_keys SET revoked_at = clock_timestamp()
+ WHERE api_key_id = %(api_key_id)s::uuid AND revoked_at IS NULL;

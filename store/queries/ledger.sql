@@ -1,0 +1,63 @@
+-- name: reserve
+SELECT ledger.reserve(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
+                      %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text);
+
+-- name: settle
+SELECT ledger.settle(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint);
+
+-- name: release
+SELECT ledger.release(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(reason)s::text);
+
+-- name: grant
+SELECT word, differs
+  FROM ledger.grant_credits(%(account_id)s::uuid, %(amount)s::bigint, %(source)s::ledger.account_kind, %(key)s::text,
+                            %(note)s::text);
+
+-- name: balance
+-- Null for an unknown account. The entry number is the one of the available balance.
+SELECT sum(balance_micros) FILTER (WHERE kind = 'available')::bigint AS available,
+       sum(balance_micros) FILTER (WHERE kind = 'held')::bigint AS held,
+       -sum(balance_micros) FILTER (WHERE kind = 'debt')::bigint AS debt,
+       sum(entry_count) FILTER (WHERE kind = 'available')::bigint AS entry_number
+  FROM ledger.accounts
+ WHERE account_id = %(account_id)s::uuid AND kind IN ('available', 'held', 'debt');
+
+-- name: balance_at
+-- From history alone: the balance after the last entry of each kind up to an instant.
+SELECT coalesce(max(balance_micros) FILTER (WHERE kind = 'available'), 0) AS available,
+       coalesce(max(balance_micros) FILTER (WHERE kind = 'held'), 0) AS held,
+       coalesce(-max(balance_micros) FILTER (WHERE kind = 'debt'), 0) AS debt,
+       coalesce(max(number) FILTER (WHERE kind = 'available'), 0) AS entry_number
+  FROM (SELECT DISTINCT ON (kind) kind, balance_micros, number
+          FROM ledger.entries
+         WHERE account_id = %(account_id)s::uuid AND created_at <= %(at)s::timestamptz
+         ORDER BY kind, number DESC) AS last_entry;
+
+-- name: entries
+-- Newest first. The cursor is a transfer id, which rises in commit order within an account.
+SELECT transfer_id, number, amount_micros, balance_micros, operation::text, work_id::text, try_number, key, cause,
+       created_at
+  FROM ledger.entries
+ WHERE account_id = %(account_id)s::uuid AND kind = %(kind)s::ledger.account_kind
+   AND (%(operation)s::ledger.operation IS NULL OR operation = %(operation)s::ledger.operation)
+   AND (%(before)s::bigint IS NULL OR transfer_id < %(before)s::bigint)
+ ORDER BY transfer_id DESC
+ LIMIT %(limit)s::bigint;
+
+-- name: hold
+SELECT account_id::text, work_id::text, try_number, amount_micros, state::text, settled_micros, released_micros,
+       shortfall_micros, price_version, opened_at, expires_at, ended_at, corrected_at, reason
+  FROM ledger.holds
+ WHERE (account_id, work_id, try_number) = (%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer);
+
+-- name: overdue
+-- Open holds whose deadline has passed, oldest first, after the cursor: one that cannot be ended hides none behind it.
+SELECT account_id::text, work_id::text, try_number, amount_micros, state::text, settled_micros, released_micros,
+       shortfall_micros, price_version, opened_at, expires_at, ended_at, corrected_at, reason
+  FROM ledger.holds
+ WHERE state = 'held' AND expires_at <= clock_timestamp()
+   AND (%(after_expires_at)s::timestamptz IS NULL
+        OR (expires_at, work_id, try_number)
+           > (%(after_expires_at)s::timestamptz, %(after_work_id)s::uuid, %(after_try_number)s::integer))
+ ORDER BY expires_at, work_id, try_number
+ LIMIT %(limit)s::bigint;

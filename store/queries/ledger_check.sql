@@ -1,0 +1,103 @@
+-- name: violations
+-- Every invariant recomputed from the rows, in one statement and so against one snapshot. No row: all is well.
+WITH entry AS (
+    SELECT account_id, kind, number, amount_micros, balance_micros, transfer_id,
+           sum(amount_micros) OVER in_order AS running_micros,
+           row_number() OVER in_order AS position,
+           lag(transfer_id) OVER in_order AS previous_transfer_id
+      FROM ledger.entries
+    WINDOW in_order AS (PARTITION BY account_id, kind ORDER BY number)
+),
+total AS (
+    SELECT account_id, kind, sum(amount_micros) AS amount_micros, count(*) AS entries
+      FROM entry GROUP BY account_id, kind
+),
+moved AS (
+    SELECT account_id, work_id, try_number,
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'reserve'), 0) AS reserved,
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'settle'), 0) AS settled,
+           coalesce(sum(amount_micros) FILTER (WHERE operation IN ('release', 'expire')), 0) AS released,
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'recollect'), 0) AS recollected,
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall
+      FROM ledger.transfers WHERE work_id IS NOT NULL
+     GROUP BY account_id, work_id, try_number
+)
+SELECT format('INV-1/INV-2: account %s %s stands at %s', account_id, kind, balance_micros)
+  FROM ledger.accounts
+ WHERE CASE WHEN kind IN ('available', 'held', 'revenue') THEN balance_micros < 0
+            WHEN kind IN ('debt', 'payment', 'promotion') THEN balance_micros > 0 END
+UNION ALL
+SELECT format('INV-3: transfer %s of %s does not balance', transfer_id, account_id)
+  FROM ledger.transfers WHERE debit = credit OR amount_micros <= 0
+UNION ALL
+SELECT format('INV-4: account %s %s stands at %s after %s entries, its %s entries sum to %s', account.account_id,
+              account.kind, balance_micros, entry_count, coalesce(entries, 0), coalesce(amount_micros, 0))
+  FROM ledger.accounts AS account LEFT JOIN total USING (account_id, kind)
+ WHERE (balance_micros, entry_count) <> (coalesce(amount_micros, 0), coalesce(entries, 0))
+UNION ALL
+SELECT format('INV-4: entries of %s %s have no account', account_id, kind)
+  FROM total LEFT JOIN ledger.accounts AS account USING (account_id, kind) WHERE account.account_id IS NULL
+UNION ALL
+SELECT format('INV-5: account %s holds %s, its open holds sum to %s', account_id, balance_micros, coalesce(open, 0))
+  FROM ledger.accounts
+  FULL JOIN (SELECT account_id, 'held'::ledger.account_kind AS kind, sum(amount_micros) AS open
+               FROM ledger.holds WHERE state = 'held' GROUP BY account_id) AS open_holds USING (account_id, kind)
+ WHERE kind = 'held' AND balance_micros IS DISTINCT FROM coalesce(open, 0)
+UNION ALL
+SELECT format('INV-6: the accounts of %s sum to %s', account_id, sum(balance_micros))
+  FROM ledger.accounts GROUP BY account_id HAVING sum(balance_micros) <> 0
+UNION ALL
+SELECT format('INV-6: all accounts sum to %s', sum(balance_micros))
+  FROM ledger.accounts HAVING sum(balance_micros) <> 0
+UNION ALL
+SELECT format('INV-7/INV-14: grant %s and its transfers differ', coalesce(given.key, transfer.key, '?'))
+  FROM ledger.grants AS given
+  FULL JOIN (SELECT * FROM ledger.transfers WHERE operation = 'grant') AS transfer
+    ON (transfer.key, transfer.account_id, transfer.amount_micros, transfer.debit)
+       = (given.key, given.account_id, given.amount_micros, given.source)
+ WHERE given.key IS NULL OR transfer.key IS NULL
+UNION ALL
+SELECT format('INV-7/INV-14: grant %s moved credits %s times', key, count(*))
+  FROM ledger.transfers WHERE operation = 'grant' GROUP BY key HAVING count(*) > 1
+UNION ALL
+SELECT format('INV-8/INV-10/INV-11/INV-16: hold %s/%s of %s is %s (%s = %s + %s), its transfers say %s', work_id,
+              try_number, account_id, state, amount_micros, settled_micros, released_micros, to_jsonb(moved))
+  FROM ledger.holds LEFT JOIN moved USING (account_id, work_id, try_number)
+ WHERE coalesce(reserved, 0) <> amount_micros
+    OR CASE
+           WHEN state = 'held' THEN
+               (coalesce(settled, 0), coalesce(released, 0), coalesce(recollected, 0), coalesce(shortfall, 0))
+               <> (0, 0, 0, 0)
+           WHEN corrected_at IS NOT NULL THEN
+               (coalesce(settled, 0), coalesce(released, 0), coalesce(recollected, 0), coalesce(shortfall, 0))
+               <> (0, amount_micros, settled_micros - shortfall_micros, shortfall_micros)
+           ELSE
+               (coalesce(settled, 0), coalesce(released, 0), coalesce(recollected, 0), coalesce(shortfall, 0))
+               <> (settled_micros, released_micros, 0, 0)
+       END
+    OR (state <> 'held' AND settled_micros + released_micros <> amount_micros)
+UNION ALL
+SELECT format('INV-15: transfers of %s/%s of %s have no hold', work_id, try_number, account_id)
+  FROM moved LEFT JOIN ledger.holds AS hold USING (account_id, work_id, try_number) WHERE hold.work_id IS NULL
+UNION ALL
+SELECT format('INV-17: hold %s/%s of %s settled %s of %s', work_id, try_number, account_id, settled_micros,
+              amount_micros)
+  FROM ledger.holds WHERE settled_micros > amount_micros
+UNION ALL
+SELECT format('INV-20: entry %s of %s %s stands at position %s with balance %s, the entries before it give %s', number,
+              account_id, kind, position, balance_micros, running_micros)
+  FROM entry
+ WHERE number <> position OR balance_micros <> running_micros OR transfer_id < previous_transfer_id
+UNION ALL
+SELECT format('INV-28/INV-29: generation %s is %s and its hold %s', generation_id, status,
+              coalesce(hold.state::text, 'missing'))
+  FROM store.generations AS generation
+  LEFT JOIN ledger.holds AS hold
+    ON (hold.account_id, hold.work_id, hold.try_number) = (generation.account_id, generation.generation_id, 1)
+ WHERE CASE
+           WHEN abandoned THEN hold.state IS NOT NULL
+           WHEN status = 'succeeded' THEN
+               hold.state IS DISTINCT FROM 'settled' OR hold.settled_micros <> settled_microcredits
+           WHEN completed_at IS NOT NULL THEN hold.state IS NULL OR hold.state NOT IN ('released', 'expired')
+           ELSE hold.state IS NULL OR hold.state NOT IN ('held', 'expired')
+       END;

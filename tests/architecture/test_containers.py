@@ -1,0 +1,106 @@
+"""The container set-up is data: checked against the Compose specification and against the code it runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from embedded import temporal
+from settings import Settings
+
+PROJECT = Path(__file__).parents[2]
+SCHEMA = json.loads((Path(__file__).parent / "compose_spec.json").read_text())  # compose-spec, Apache-2.0
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (PROJECT / "Dockerfile").read_text()
+
+
+def test_the_compose_file_keeps_to_the_specification():
+    jsonschema.Draft7Validator(SCHEMA).validate(COMPOSE)
+
+
+def test_the_whole_system_is_there():
+    assert {"postgres", "temporal", "temporal-ui", "migrate", "api", "worker"} <= set(SERVICES)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_waits_only_for_services_that_exist_and_can_say_when_they_are_ready(name: str):
+    for other, wait in SERVICES[name].get("depends_on", {}).items():
+        assert other in SERVICES
+        if wait["condition"] == "service_healthy":
+            assert "healthcheck" in SERVICES[other]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_gets_only_settings_that_exist(name: str):
+    given = {key for key in SERVICES[name].get("environment", {}) if key.startswith("BABYSEA_")}
+
+    assert given <= {f"BABYSEA_{field.upper()}" for field in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "migrate"])
+def test_our_services_get_every_setting_without_a_default(name: str):
+    required = {f"BABYSEA_{key.upper()}" for key, field in Settings.model_fields.items() if field.is_required()}
+
+    assert required <= set(SERVICES[name]["environment"])
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_ports_are_published_on_loopback_only(name: str):
+    assert all(str(port).startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_named_volumes_are_declared(name: str):
+    named = {volume.partition(":")[0] for volume in SERVICES[name].get("volumes", []) if not volume.startswith("./")}
+
+    assert named <= set(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_an_image_is_pinned_to_a_version(name: str):
+    image = SERVICES[name].get("image")
+
+    assert image is None or re.search(r":\d", image)
+
+
+def test_a_service_that_is_built_names_a_target_of_the_dockerfile():
+    targets = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
+
+    assert {service["build"]["target"] for service in SERVICES.values() if "build" in service} <= targets
+
+
+def test_the_engine_gets_the_same_search_attributes_as_the_embedded_one():
+    words = " ".join(SERVICES["engine-setup"]["command"])
+
+    assert set(re.findall(r"--name (\w+) --type Keyword", words)) == set(temporal.SEARCH_ATTRIBUTES)
+
+
+def test_the_engine_is_tuned_like_the_embedded_one():
+    tuned = yaml.safe_load((PROJECT / "docker" / "temporal.yml").read_text())
+
+    for key, (entry,) in tuned.items():
+        assert json.dumps(entry["value"]) == temporal.DYNAMIC_CONFIG[key]
+
+
+def test_the_image_holds_every_package_and_runs_as_nobody_special():
+    packages = {path.parent.name for path in PROJECT.glob("*/__init__.py")} - {"tests"}
+    modules = {path.name for path in PROJECT.glob("*.py")}
+    copied = set(re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE))
+    names = {name for line in copied for name in line.split()}
+
+    assert packages | modules <= names
+    assert re.search(r"^USER (?!root)\w+$", DOCKERFILE, re.MULTILINE)
+
+
+def test_what_is_copied_into_the_image_is_not_ignored():
+    kept = (PROJECT / ".dockerignore").read_text().splitlines()
+    packages = {path.parent.name for path in PROJECT.glob("*/__init__.py")} - {"tests"}
+
+    assert {f"!{name}" for name in packages} <= set(kept)

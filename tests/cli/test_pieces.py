@@ -1,0 +1,387 @@
+"""The pieces of the command line, each by itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import composition
+from cli import derived_keys
+from cli.api_client import ApiClient, Refused
+from cli.credits import microcredits_from
+from cli.deployment import find
+from cli.errors import CommandFailed
+from cli.generate import parameters
+from cli.main import app
+from cli.output import credits
+from cli.receiver import Receiver
+from cli.timeline import document, lines, print_timeline
+from domain.generation import Asset, AttemptFailure, AttemptState, GenerationStatus, JobRef, MediaType
+from domain.signature import sign_webhook
+from settings import Settings
+from store.attempts import AttemptRecord
+from store.generation_record import GenerationRecord
+from store.ledger import AccountKind, Operation
+from store.timeline import DeliveryAttemptLine, DeliveryLine, Timeline, TransferLine
+
+COMMANDS = [
+    (),
+    *((name,) for name in ("up", "demo", "generate", "show", "replay", "migrate", "worker", "api", "sandbox")),
+    ("keys",),
+    *(("keys", name) for name in ("create", "list", "revoke")),
+    ("credits",),
+    *(("credits", name) for name in ("grant", "balance", "check")),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words) or "babysea")
+def test_every_command_explains_itself(words: tuple[str, ...]):
+    done = CliRunner().invoke(app, [*words, "--help"])
+
+    assert done.exit_code == 0
+    assert "Usage" in done.output
+
+
+def test_wrong_usage_is_exit_code_two():
+    assert CliRunner().invoke(app, ["keys", "create"]).exit_code == 2
+    assert CliRunner().invoke(app, ["fly"]).exit_code == 2
+
+
+# --- amounts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"), [("25", 25_000_000), ("0.5", 500_000), ("0.000001", 1), ("12.345678", 12_345_678)]
+)
+def test_an_amount_is_read_exactly(text: str, micros: int):
+    assert microcredits_from(text) == micros
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "-1", "1e3", "1.0000001", "", "one", "+1", " 1", "1,5", "NaN", "٣"])
+def test_what_is_no_amount_is_refused(text: str):
+    with pytest.raises(CommandFailed):
+        microcredits_from(text)
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [
+        (0, "0.000"),
+        (5_000, "0.005"),
+        (25_000_000, "25.000"),
+        (1, "0.000001"),
+        (1_234_500, "1.2345"),
+        (-5_000, "-0.005"),
+    ],
+)
+def test_credits_are_shown_exactly(micros: int, text: str):
+    assert credits(micros) == text
+
+
+def test_parameters_keep_the_type_of_json():
+    assert parameters(["a=5", "b=16:9", "c=true", 'd=["x"]', "e=a=b"]) == {
+        "a": 5,
+        "b": "16:9",
+        "c": True,
+        "d": ["x"],
+        "e": "a=b",
+    }
+
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
+
+def test_the_derived_keys_are_those_of_the_services():
+    settings = Settings(_env_file=None, secret_key="s" * 40, database_url="postgresql://x")
+    keys = composition.keys(settings)
+
+    assert derived_keys.api_keys(settings) == keys.api_keys
+    assert derived_keys.webhook_secrets(settings) == keys.webhook_secrets
+
+
+def test_the_environment_names_the_system_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BABYSEA_DATABASE_URL", "postgresql://elsewhere")
+    monkeypatch.setenv("BABYSEA_SECRET_KEY", "s" * 40)
+
+    found = find(tmp_path)
+
+    assert found.settings.database_url.get_secret_value() == "postgresql://elsewhere"
+    assert found.stack is None
+
+
+# --- the API client -----------------------------------------------------------------------------------------------
+
+
+def error(status: int, *, retryable: bool) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"code": "BSE0", "message": "no", "retryable": retryable}})
+
+
+ACCEPTED = httpx.Response(200, json={"data": {"generation_id": "g"}})
+
+
+class Script:
+    """An API that answers from a list, and remembers what it was asked."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self._answers = list(answers)
+        self.keys: list[str | None] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.keys.append(request.headers.get("idempotency-key"))
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def client(self, *, patience_s: float = 5.0) -> ApiClient:
+        transport = httpx.MockTransport(self)
+        return ApiClient("http://api", "bye_x", patience_s=patience_s, pause_s=0.001, transport=transport)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(httpx.ConnectError("refused"), id="nobody listens"),
+        pytest.param(httpx.RemoteProtocolError("cut"), id="the answer was cut off"),
+        pytest.param(error(503, retryable=True), id="503"),
+        pytest.param(httpx.Response(502, text="<html>"), id="a page of a proxy"),
+        pytest.param(error(409, retryable=True), id="the first request is still running"),
+    ],
+)
+async def test_a_generation_is_asked_for_again_under_the_same_key(trouble: httpx.Response | Exception):
+    script = Script(trouble, ACCEPTED)
+
+    async with script.client() as api:
+        assert await api.generate("image", "bfl/flux-schnell", {}, "key-1") == "g"
+
+    assert script.keys == ["key-1", "key-1"]
+
+
+async def test_a_refusal_is_not_asked_again():
+    script = Script(error(402, retryable=False))
+
+    async with script.client() as api:
+        with pytest.raises(Refused, match="no"):
+            await api.generate("image", "bfl/flux-schnell", {}, "key-1")
+
+
+async def test_patience_has_an_end():
+    script = Script(*[httpx.ConnectError("refused")] * 1000)
+
+    async with script.client(patience_s=0.02) as api:
+        with pytest.raises(CommandFailed, match="does not answer"):
+            await api.content("g")
+
+
+async def test_a_generation_that_does_not_end_in_time_is_said():
+    script = Script(*[httpx.Response(200, json={"data": {"generation_status": "processing"}})] * 1000)
+
+    async with script.client() as api:
+        with pytest.raises(CommandFailed, match="babysea show g"):
+            await api.ended("g", within_s=0.01)
+
+
+async def test_a_missing_artifact_is_said():
+    script = Script(httpx.Response(404))
+
+    async with script.client() as api:
+        with pytest.raises(CommandFailed, match="404"):
+            await api.download("http://api/files/x")
+
+
+async def test_an_answer_that_is_no_json_is_said():
+    script = Script(httpx.Response(200, text="hello"))
+
+    async with script.client() as api:
+        with pytest.raises(CommandFailed, match="without JSON"):
+            await api.content("g")
+
+
+# --- the webhook receiver -----------------------------------------------------------------------------------------
+
+SECRET = "whsec_" + "s" * 32
+MESSAGE = {
+    "webhook_event": "generation.completed",
+    "webhook_delivery_id": "d-1",
+    "webhook_data": {"generation_id": "g-1"},
+}
+
+
+async def test_a_signed_webhook_is_received_and_verified():
+    body = json.dumps(MESSAGE).encode()
+    async with Receiver(SECRET) as receiver, httpx.AsyncClient() as http:
+        signature = sign_webhook(SECRET, body, int(time.time()))
+        answer = await http.post(receiver.url, content=body, headers={"X-BabySea-Signature": signature})
+
+        webhook = await receiver.verified("generation.completed", "g-1", within_s=5)
+
+    assert answer.status_code == 204
+    assert webhook is not None
+    assert webhook.delivery_id == "d-1"
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "t" * 32, None], ids=["forged", "unsigned"])
+async def test_a_webhook_that_does_not_verify_is_refused_and_does_not_count(secret: str | None):
+    body = json.dumps(MESSAGE).encode()
+    headers = {"X-BabySea-Signature": sign_webhook(secret, body, int(time.time()))} if secret else {}
+    async with Receiver(SECRET) as receiver, httpx.AsyncClient() as http:
+        answer = await http.post(receiver.url, content=body, headers=headers)
+
+        webhook = await receiver.verified("generation.completed", "g-1", within_s=0.01)
+
+    assert answer.status_code == 401
+    assert webhook is None
+    assert [received.verified for received in receiver.received] == [False]
+
+
+# --- the timeline -------------------------------------------------------------------------------------------------
+
+BEGAN = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return BEGAN + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def a_failover() -> Timeline:
+    """Replicate fails after a second, fal delivers after two more."""
+    shared: dict[str, Any] = {"generation_id": "g-1", "account_id": "a-1", "submissions": 1, "adopted": False}
+    failure = AttemptFailure("replicate", "BSE4001", "provider_error", "The job failed.", True, "provider")
+    return Timeline(
+        record=GenerationRecord(
+            generation_id="g-1",
+            account_id="a-1",
+            status=GenerationStatus.SUCCEEDED,
+            abandoned=False,
+            region="us",
+            model="bfl/flux-schnell",
+            media_type=MediaType.IMAGE,
+            params={"generation_prompt": "a secret garden"},
+            output_count=1,
+            output_format="png",
+            provider_order=["replicate", "fal"],
+            prediction_id="p",
+            provider_used="fal",
+            quote_microcredits=5_000,
+            price_version="1",
+            settled_microcredits=5_000,
+            api_key_id=None,
+            replay_of=None,
+            created_at=BEGAN,
+            started_at=after(0.1),
+            completed_at=after(3),
+            predict_time_s=None,
+            assets=[Asset("us/a-1/g-1/x/0.png", "image/png", 1234, "ab" * 32, 1024, 768)],
+            error_code=None,
+            error_message=None,
+            provider_errors=[failure],
+            files_removed=False,
+            deleted_at=None,
+        ),
+        attempts=[
+            AttemptRecord(
+                **shared,
+                attempt_id="1",
+                number=1,
+                provider="replicate",
+                native_model="flux",
+                state=AttemptState.FAILED,
+                estimate_microcredits=3_000,
+                cost_microcredits=0,
+                job=JobRef("job-1"),
+                failure=failure,
+                begun_at=after(0.05),
+                accepted_at=after(0.1),
+                ended_at=after(1),
+            ),
+            AttemptRecord(
+                **shared,
+                attempt_id="2",
+                number=2,
+                provider="fal",
+                native_model="flux",
+                state=AttemptState.USED,
+                estimate_microcredits=3_000,
+                cost_microcredits=3_000,
+                job=JobRef("job-2"),
+                failure=None,
+                begun_at=after(1.1),
+                accepted_at=after(1.2),
+                ended_at=after(3),
+            ),
+        ],
+        holds=[],
+        transfers=[
+            TransferLine(
+                1, Operation.RESERVE, AccountKind.AVAILABLE, AccountKind.HELD, 5_000, BEGAN, None, 10_000, 5_000
+            ),
+            TransferLine(2, Operation.SETTLE, AccountKind.HELD, AccountKind.REVENUE, 5_000, after(3), None, None, None),
+        ],
+        deliveries=[
+            DeliveryLine(
+                "d-1",
+                "e-1",
+                "https://customer.example",
+                "generation.completed",
+                "delivered",
+                after(3),
+                after(3.2),
+                None,
+                [DeliveryAttemptLine(1, 500, None, "", after(3.1)), DeliveryAttemptLine(2, 204, None, "", after(3.2))],
+            )
+        ],
+    )
+
+
+def test_the_document_holds_latencies_costs_and_both_balances(a_failover: Timeline, tmp_path: Path):
+    story = document(a_failover, artifacts=tmp_path)
+
+    assert [attempt["latency_ms"] for attempt in story["attempts"]] == [950, 1900]
+    assert [attempt["cost_microcredits"] for attempt in story["attempts"]] == [0, 3_000]
+    assert story["credits"]["available_before_microcredits"] == 10_000
+    assert story["credits"]["available_after_microcredits"] == 5_000
+    assert story["artifacts"][0]["path"] == str(tmp_path / "us/a-1/g-1/x/0.png")
+    assert "secret garden" not in json.dumps(story, default=str)
+
+
+def test_the_timeline_tells_what_happened_in_order(a_failover: Timeline):
+    told = [(line.what, line.detail.split()[0]) for line in lines(document(a_failover))]
+
+    assert told == [
+        ("credits", "reserve"),
+        ("attempt 1", "submitting"),
+        ("attempt 1", "accepted"),
+        ("attempt 1", "failed"),
+        ("attempt 2", "submitting"),
+        ("attempt 2", "accepted"),
+        ("credits", "settle"),
+        ("attempt 2", "used"),
+        ("artifact", "us/a-1/g-1/x/0.png"),
+        ("webhook", "generation.completed"),
+    ]
+
+
+def test_the_timeline_is_readable(a_failover: Timeline):
+    console = Console(record=True, width=200)
+
+    print_timeline(console, document(a_failover), title="failover")
+
+    said = console.export_text()
+    for words in (
+        "failover: bfl/flux-schnell succeeded by fal in 3.0 s",
+        "failed after 950 ms, cost 0.000: The job failed. (BSE4001, provider_error)",
+        "used after 1900 ms, cost 0.003",
+        "image/png 1024x768 1234 bytes  sha256 abab",
+        "generation.completed delivered, HTTP 204 at attempt 2",
+        "credits 0.010 before, 0.005 after; charged 0.005",
+    ):
+        assert words in said

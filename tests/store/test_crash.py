@@ -1,0 +1,140 @@
+"""kill -9 of the database in a stream of operations: nothing is half done, and a retry finds its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from domain.errors import DatabaseUnavailable
+from embedded.postgres import EmbeddedPostgres, EmbeddedPostgresFailed
+from store import attempts, generations, ledger
+from store.connection import Pool, open_pool, single, transaction
+from store.migrate import migrate
+from tests.store.builders import CREDIT, a_job, an_account, an_intent, cancellation, standing, success
+from tests.support.requests import a_request
+
+STREAMS = 6
+KILLS = 2
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedPostgres]:
+    with tempfile.TemporaryDirectory(prefix="bs-") as root:
+        server = EmbeddedPostgres(Path(root) / "pg")
+        yield server
+        server.stop()
+
+
+def kill(server: EmbeddedPostgres) -> None:
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+async def patiently(pool: Pool, step: object, *arguments: object) -> object:
+    """As an activity does: again, with the same ids, until the database answers."""
+    while True:
+        try:
+            async with transaction(pool) as conn:
+                return await step(conn, *arguments)  # type: ignore[operator]
+        except DatabaseUnavailable:
+            await asyncio.sleep(0.02)
+
+
+async def stream(pool: Pool, account_id: str, stop: asyncio.Event, walked: list[str]) -> None:
+    """Whole generations, one after the other, every second one canceled."""
+    job = a_job()
+    while not stop.is_set():
+        request = a_request(account_id=account_id)
+        intent = an_intent(request)
+        await patiently(pool, generations.admit, request)
+        await patiently(pool, attempts.begin, intent)
+        await patiently(pool, attempts.accepted, intent.attempt_id, type(job)(request.generation_id))
+        outcome = success(request) if len(walked) % 2 else cancellation(request)
+        finished = await patiently(pool, generations.finish, outcome)
+        assert finished.status is outcome.status  # type: ignore[attr-defined]
+        walked.append(request.generation_id)
+
+
+async def test_a_killed_database_loses_nothing_and_doubles_nothing(server: EmbeddedPostgres) -> None:
+    """K2, K7, K10."""
+    url = server.start()
+    migrate(url)
+    pool = await open_pool(url, size_max=STREAMS)
+    pool.timeout = 1
+    async with single(pool) as conn:
+        account_id = await an_account(conn, credits=1_000)
+    stop, walked = asyncio.Event(), list[str]()
+    streams = [asyncio.create_task(stream(pool, account_id, stop, walked)) for _ in range(STREAMS)]
+
+    async with asyncio.timeout(60):
+        await kill_in_between(server, streams, walked)
+        stop.set()
+        await asyncio.gather(*streams)
+
+    async with single(pool) as conn:
+        assert await ledger.check(conn) == []
+        records, total = await generations.page(conn, account_id, limit=10_000, offset=0)
+        available, held, debt = await standing(conn, account_id)
+    await pool.close()
+    charged = sum(record.settled_microcredits or 0 for record in records)
+    assert total == len(walked)
+    assert all(record.status.terminal for record in records)
+    assert (available, held, debt) == (1_000 * CREDIT - charged, 0, 0)
+
+
+async def kill_in_between(server: EmbeddedPostgres, streams: list[asyncio.Task[None]], walked: list[str]) -> None:
+    for _ in range(KILLS):
+        await under_way(streams, walked)
+        kill(server)
+        server.start()
+
+
+async def under_way(streams: list[asyncio.Task[None]], walked: list[str]) -> None:
+    """Until some more generations have ended; others are in the middle then. A stream that broke ends the wait."""
+    enough = len(walked) + 25
+    while len(walked) < enough:
+        broken, _ = await asyncio.wait(streams, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
+        if broken:
+            return
+
+
+async def test_a_second_server_on_the_same_folder_says_so(server: EmbeddedPostgres) -> None:
+    server.start()
+
+    with pytest.raises(EmbeddedPostgresFailed, match="already exists"):
+        EmbeddedPostgres(server.root, start_within=timedelta(seconds=0.5)).start()
+
+
+async def test_a_start_that_cannot_work_says_what_postgres_said(server: EmbeddedPostgres) -> None:
+    broken = EmbeddedPostgres(server.root, settings={"shared_buffers": "nonsense"})
+
+    with pytest.raises(EmbeddedPostgresFailed, match="shared_buffers"):
+        broken.start()
+    assert broken.pid is None
+
+
+async def test_starting_twice_and_stopping_twice_is_harmless(server: EmbeddedPostgres) -> None:
+    first, pid = server.start(), server.pid
+
+    assert (server.start(), server.pid) == (first, pid)
+    server.stop()
+    server.stop()
+    assert server.pid is None
+
+
+async def test_a_path_too_long_for_a_socket_is_no_obstacle() -> None:
+    with tempfile.TemporaryDirectory(prefix="bs-") as root:
+        server = EmbeddedPostgres(Path(root) / ("long" * 25))
+        migrated = migrate(server.start(), [])
+        server.stop()
+
+    assert migrated == []
