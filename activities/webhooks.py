@@ -12,7 +12,6 @@ from temporalio import activity
 from activities.failures import WEBHOOK_NOT_DELIVERED, again, named_failures
 from domain.sealing import unseal
 from domain.signature import sign_webhook
-from domain.webhook_events import timestamp
 from store import webhooks
 from store.connection import Pool, single
 from store.webhooks import DeliveryState
@@ -62,12 +61,10 @@ class WebhookActivities:
     @activity.defn
     async def deliver_webhook(self, delivery_id: str) -> str:
         """One attempt to deliver; the body never changes, the signature is made anew. Repeated on the contract's
-        schedule by the server's retry; answers `delivered`, `failed`, `skipped` (endpoint disabled) or `removed`."""
+        schedule by the server's retry; answers `delivered`, `failed` or `skipped` (endpoint disabled)."""
         with named_failures():
             async with single(self._pool) as conn:
                 delivery = await webhooks.delivery(conn, delivery_id)
-            if delivery is None:
-                return "removed"
             if delivery.state is not DeliveryState.PENDING:
                 return delivery.state.value
             if not delivery.endpoint_enabled:
@@ -83,7 +80,7 @@ class WebhookActivities:
                     "user-agent": "BabySea-Webhook/1.0",
                     "x-babysea-signature": sign_webhook(secret, body, int(time.time())),
                     "x-babysea-event": delivery.event,
-                    "x-babysea-timestamp": timestamp(delivery.created_at),
+                    "x-babysea-timestamp": delivery.timestamp,
                     "x-babysea-delivery-id": delivery_id,
                 },
                 self._timeout_s,

@@ -65,6 +65,9 @@ BEGIN
     IF taken > 0 THEN
         INSERT INTO ledger.transfers (account_id, debit, credit, amount_micros, operation, work_id, try_number)
         VALUES (p_account_id, 'available', 'revenue', taken, 'recollect', p_work_id, p_try_number);
+        IF NOT FOUND THEN  -- impossible while the balance is locked
+            RAISE EXCEPTION 'the balance changed under a lock' USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
     END IF;
     IF taken = p_amount_micros THEN
         RETURN 'recollected';

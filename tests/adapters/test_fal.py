@@ -419,7 +419,10 @@ async def test_a_lost_request_is_found_in_the_history_once_it_has_ended():
         )
     )
 
-    assert await provider(recorder).find(SUBMISSION, SUBMITTED) == [REF, rebuilt("later", SUBMISSION.native_model, QUEUE + "/")]
+    assert await provider(recorder).find(SUBMISSION, SUBMITTED) == [
+        REF,
+        rebuilt("later", SUBMISSION.native_model, QUEUE + "/"),
+    ]
     assert str(recorder.last.url).startswith(f"{PLATFORM}/models/requests/by-endpoint?")
     assert dict(recorder.last.url.params) == {
         "endpoint_id": "fal-ai/flux/schnell",

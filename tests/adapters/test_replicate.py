@@ -362,7 +362,9 @@ async def test_equal_jobs_are_listed_nearest_to_the_submit_first():
         a_prediction(id="before", created_at="2026-11-18T09:13:59Z"),
     )
 
-    assert await provider(Recorder(page)).find(a_submission(), SUBMITTED) == [JobRef(name) for name in ("nearest", "before", "later")]
+    assert await provider(Recorder(page)).find(a_submission(), SUBMITTED) == [
+        JobRef(name) for name in ("nearest", "before", "later")
+    ]
 
 
 async def test_pages_are_read_until_they_are_older_than_the_submit():

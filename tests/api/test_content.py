@@ -21,7 +21,7 @@ from tests.api.conftest import PROMPT, Customer, NewCustomer, a_finished, a_runn
 from tests.api.reading import data_of, error_of
 from tests.support.staged_worker import A_PNG, StagedProvider
 
-UNKNOWN_IDS = [str(uuid.uuid4()), "not-an-id", "00000000-0000-0000-0000-000000000000"]
+UNKNOWN_IDS = ["0d9c4f3e-6b1a-4c57-9e20-5a8f7d1c2b34", "not-an-id", "00000000-0000-0000-0000-000000000000"]
 
 
 async def processing(http: httpx.AsyncClient, customer: Customer, generation_id: str) -> dict[str, object]:
