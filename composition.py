@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from adapters.local_store import LocalStore
-from adapters.s3_store import S3Store
 from temporalio.client import Client
 
 from adapters.engine import connect
+from adapters.local_store import LocalStore
 from adapters.providers import fal, replicate
+from adapters.s3_store import S3Store
 from domain.assets import ObjectStore
 from domain.generation import MediaType
 from domain.provider import Provider

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from adapters.guarded_http import GuardedFetcher
-from adapters.webhook_http import WebhookSender
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -23,6 +21,8 @@ import composition
 from activities.provider import Attempt, ProviderActivities, ProviderTiming
 from activities.records import RecordActivities
 from activities.webhooks import WebhookActivities
+from adapters.guarded_http import GuardedFetcher
+from adapters.webhook_http import WebhookSender
 from domain import callback_token
 from domain.assets import Fetcher, ObjectStore
 from domain.generation import MediaType

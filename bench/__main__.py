@@ -193,11 +193,15 @@ async def _running(folder: Path, console: Console) -> AsyncIterator[RunningStack
     """The embedded stack on free ports, with providers that answer at once."""
     config = StackConfig(folder, StackPorts(0, 0, 0, 0))
     os.environ["BABYSEA_PROVIDER_RATE_SHARE"] = "1000"  # simulated providers have no published rate to keep to
-    stack = Stack(config, _Quiet(console), migrate, latency_scale=0)
+    stack = Stack(config, _Quiet(console), _prepare, latency_scale=0)
     try:
         yield await stack.start()
     finally:
         await stack.stop()
+
+
+def _prepare(database_url: str) -> None:
+    migrate(database_url)
 
 
 class _Quiet(Report):

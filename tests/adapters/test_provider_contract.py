@@ -362,7 +362,7 @@ async def test_a_callback_adopts_a_job_whose_answer_was_lost(at: Bench, ear: Ear
 
 
 async def test_a_changed_callback_is_refused(at: Bench, ear: Ear):
-    submission, _, calls = await rung(at, ear, "", 1)
+    _submission, _, calls = await rung(at, ear, "", 1)
     call = calls[0]
 
     for headers, body in [
@@ -376,7 +376,7 @@ async def test_a_changed_callback_is_refused(at: Bench, ear: Ear):
 
 
 async def test_a_forged_callback_is_refused_and_the_real_one_believed(at: Bench, ear: Ear):
-    submission, _, calls = await rung(at, ear, "forged_callback", 2)
+    _submission, _, calls = await rung(at, ear, "forged_callback", 2)
     verdicts = []
     for call in calls:
         try:
@@ -390,7 +390,7 @@ async def test_a_forged_callback_is_refused_and_the_real_one_believed(at: Bench,
 
 
 async def test_repeats_of_a_callback_are_recognised_by_their_event(at: Bench, ear: Ear):
-    submission, _, calls = await rung(at, ear, "duplicate_callback", 2)
+    _submission, _, calls = await rung(at, ear, "duplicate_callback", 2)
     notices = [await at.adapter.verify_callback(call.headers, call.body) for call in calls]
 
     assert len({notice.event_id for notice in notices}) == 1
