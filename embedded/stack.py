@@ -38,12 +38,13 @@ class Stack:
         latency_scale: float = 1.0,
     ) -> None:
         self.config = config
-        self._report = report
+        self._report: Report = _KeepsNote(report, self._refresh_note)
         self._prepare = prepare
         self._latency_scale = latency_scale
         self._make_database = make_database or _embedded_postgres
         self._lock = DataLock(config.data)
         self._database: Database | None = None
+        self._database_url: str | None = None  # once everything is healthy
         self._children: dict[str, Child] = {}
 
     async def start(self) -> running.RunningStack:
@@ -64,12 +65,12 @@ class Stack:
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
 
-        found = running.RunningStack(self.config, database_url, os.getpid(), self.pids())
-        found.write()
-        return found
+        self._database_url = database_url
+        return self._write_note()
 
     async def stop(self) -> None:
         """Everything, in the reverse order of the dependencies. Safe at any time."""
+        self._database_url = None
         running_parts = self._children
         await asyncio.gather(*(running_parts[name].stop() for name in ("worker", "api") if name in running_parts))
         await asyncio.gather(*(running_parts[name].stop() for name in ("sandbox", "temporal") if name in running_parts))
@@ -90,6 +91,17 @@ class Stack:
         if self._database is not None:
             pids["postgres"] = self._database.pid
         return {name: pid for name, pid in pids.items() if pid is not None}
+
+    def _write_note(self) -> running.RunningStack:
+        assert self._database_url is not None
+        found = running.RunningStack(self.config, self._database_url, os.getpid(), self.pids())
+        found.write()
+        return found
+
+    def _refresh_note(self) -> None:
+        """A part that was started again has another process id."""
+        if self._database_url is not None:
+            self._write_note()
 
     async def _start_parts(self) -> str:
         async with asyncio.TaskGroup() as starting:
@@ -174,6 +186,24 @@ class Stack:
             health.worker_polls(self.config.temporal_ui_url, GENERATIONS_QUEUE),
             settings,
         )
+
+
+class _KeepsNote:
+    """A report that passes everything on, and has the note written again whenever a part is ready."""
+
+    def __init__(self, to: Report, refresh: Callable[[], None]) -> None:
+        self._to = to
+        self._refresh = refresh
+
+    def ready(self, part: str, seconds: float) -> None:
+        self._refresh()
+        self._to.ready(part, seconds)
+
+    def ended(self, part: str, how: str, pause_s: float) -> None:
+        self._to.ended(part, how, pause_s)
+
+    def note(self, text: str) -> None:
+        self._to.note(text)
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

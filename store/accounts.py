@@ -37,7 +37,7 @@ async def create(
             await cursor.execute(_QUERIES["create"], parameters)
             created = await cursor.fetchone()
     except UniqueViolation as violation:
-        raise InvalidInput("an account of this name exists", details={"field": "name"}) from violation
+        raise InvalidInput("An account of this name exists already.", details={"field": "name"}) from violation
     assert created is not None
     return created
 
@@ -58,4 +58,4 @@ async def set_frozen(conn: AsyncConnection[Any], account_id: str, *, frozen: boo
     """Refuse, or allow again, new holds. Raises AccountNotFound."""
     cursor = await conn.execute(_QUERIES["freeze"], {"account_id": account_id, "frozen": frozen})
     if cursor.rowcount == 0:
-        raise AccountNotFound("no such account")
+        raise AccountNotFound("There is no such account.")

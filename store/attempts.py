@@ -118,7 +118,7 @@ async def accepted(conn: AsyncConnection[Any], attempt_id: str, ref: JobRef, *, 
         raise JobClaimed(ref.job_id) from violation
     row = await cursor.fetchone()
     if row is None or row[0] is None:
-        raise InternalError("a job was accepted for an attempt that was never begun")
+        raise InternalError("A job was accepted for an attempt that was never begun.")
     return list(row[0])
 
 

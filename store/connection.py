@@ -74,7 +74,7 @@ def _named_failures() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeout) as error:
-        raise DatabaseUnavailable("the database does not answer") from error
+        raise DatabaseUnavailable("The database does not answer.") from error
 
 
 async def _still_open(conn: AsyncConnection[Any]) -> None:

@@ -31,24 +31,10 @@ from domain.generation import (
     GenerationStatus,
     MediaType,
     Outcome,
-    attempt_id,
 )
+from domain.pricing import text_from_microcredits
 from store import sql
 from store.generation_record import GenerationRecord, record_of
-from store.timeline import Timeline, timeline
-
-__all__ = [
-    "GenerationRecord",
-    "Timeline",
-    "abandon",
-    "admit",
-    "finish",
-    "get",
-    "in_flight",
-    "mark_deleted",
-    "page",
-    "timeline",
-]
 
 HOLD_MARGIN_S = 3600  # the hold outlives the deadlines of all candidates by this
 
@@ -66,29 +52,27 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
     try:
         cursor = await conn.execute(_QUERIES["admit"], parameters)
     except ForeignKeyViolation as violation:
-        raise AccountNotFound("no such account") from violation
+        raise AccountNotFound("There is no such account.") from violation
     except DataError as error:
-        raise InvalidInput("the parameters hold a character that cannot be stored") from error
+        raise InvalidInput("The parameters hold a character that cannot be stored.") from error
     row = await cursor.fetchone()
     match row[0] if row else None:
         case "admitted":
-            return Admission(
-                generation_id=request.generation_id,
-                model=request.model,
-                provider_order=request.provider_order,
-                prediction_id=attempt_id(request.generation_id, 1),
-            )
+            return request.admission
         case "insufficient":
             details = {"required_microcredits": request.quote_microcredits}
-            raise InsufficientCredits("the balance is below the cost of this generation", details=details)
+            needed = text_from_microcredits(request.quote_microcredits)
+            raise InsufficientCredits(
+                f"This generation needs {needed} credits; the balance is below that.", details=details
+            )
         case "frozen":
-            raise AccountFrozen("the account is frozen")
+            raise AccountFrozen("The account is frozen.")
         case "late":
-            raise EngineUnavailable("the generation could not be admitted in time")
+            raise EngineUnavailable("The generation could not be admitted in time.")
         case "abandoned":
-            raise EngineUnavailable("the generation was given up before it could be admitted")
+            raise EngineUnavailable("The generation was given up before it could be admitted.")
         case word:
-            raise InternalError(f"a generation was not admitted: {word}")
+            raise InternalError(f"The generation was not admitted: {word}.")
 
 
 async def abandon(conn: AsyncConnection[Any], request: GenerationRequest, *, code: str, message: str) -> bool:
@@ -99,7 +83,7 @@ async def abandon(conn: AsyncConnection[Any], request: GenerationRequest, *, cod
     try:
         cursor = await conn.execute(_QUERIES["abandon"], parameters)
     except ForeignKeyViolation as violation:
-        raise AccountNotFound("no such account") from violation
+        raise AccountNotFound("There is no such account.") from violation
     if await cursor.fetchone():
         return True
     cursor = await conn.execute(_QUERIES["was_abandoned"], {"generation_id": request.generation_id})
@@ -133,10 +117,10 @@ async def finish(conn: AsyncConnection[Any], outcome: Outcome, *, output_urls: l
     try:
         cursor = await conn.execute(_QUERIES["finish"], parameters)
     except IntegrityError as violation:
-        raise InternalError("the generation cannot end like this") from violation
+        raise InternalError("The generation cannot end like this.") from violation
     row = await cursor.fetchone()
     if row is None:
-        raise GenerationNotFound("no such generation")
+        raise GenerationNotFound("There is no such generation.")
     status, deliveries, credits_released = row
     return Finished(status=GenerationStatus(status), deliveries=deliveries, credits_released=credits_released)
 
@@ -179,8 +163,8 @@ async def mark_deleted(conn: AsyncConnection[Any], account_id: str, generation_i
         return list(row[0])
     cursor = await conn.execute(_QUERIES["exists_undeleted"], parameters)
     if await cursor.fetchone():
-        raise GenerationInProgress("the generation has not ended; cancel it first")
-    raise GenerationNotFound("no such generation")
+        raise GenerationInProgress("The generation has not ended; cancel it first.")
+    raise GenerationNotFound("There is no such generation.")
 
 
 def _columns(request: GenerationRequest) -> dict[str, Any]:
@@ -196,7 +180,7 @@ def _columns(request: GenerationRequest) -> dict[str, Any]:
         "provider_order": request.provider_order,
         "quote": request.quote_microcredits,
         "price_version": request.price_version,
-        "prediction_id": attempt_id(request.generation_id, 1),
+        "prediction_id": request.admission.prediction_id,
         "api_key_id": request.api_key_id,
         "replay_of": request.replay_of,
     }

@@ -219,11 +219,11 @@ async def grant(
             cursor = await conn.execute(_QUERIES["grant"], parameters)
             row = await cursor.fetchone()
     except CheckViolation as violation:
-        raise ParameterOutOfRange("the balance would pass its limit", details={"field": "amount"}) from violation
+        raise ParameterOutOfRange("The balance would pass its limit.", details={"field": "amount"}) from violation
     assert row is not None
     word, differs = row
     if word == "no_account":
-        raise AccountNotFound("no such account")
+        raise AccountNotFound("There is no such account.")
     if differs:
         _log.warning("grant_conflict", extra={"account_id": account_id, "differs": differs})
     return Granted(word)
@@ -236,7 +236,7 @@ async def balance(conn: AsyncConnection[Any], account_id: str, *, at: datetime |
         await cursor.execute(_QUERIES[name], {"account_id": account_id, "at": at})
         row = await cursor.fetchone()
     if row is None or row[0] is None:
-        raise AccountNotFound("no such account")
+        raise AccountNotFound("There is no such account.")
     return Balance(*row)
 
 
@@ -287,20 +287,20 @@ async def _word(conn: AsyncConnection[Any], name: str, parameters: dict[str, Any
     row = await cursor.fetchone()
     assert row is not None
     if row[0] == "no_account":
-        raise AccountNotFound("no such account")
+        raise AccountNotFound("There is no such account.")
     return str(row[0])
 
 
 def _amount(amount: int, *, at_least: int) -> int:
     if isinstance(amount, bool) or not isinstance(amount, int):
-        raise InvalidInput("an amount is a whole number of micro-credits", details={"field": "amount"})
+        raise InvalidInput("An amount is a whole number of micro-credits.", details={"field": "amount"})
     if not at_least <= amount <= AMOUNT_MAX_MICROCREDITS:
-        raise ParameterOutOfRange("the amount is out of range", details={"field": "amount"})
+        raise ParameterOutOfRange("The amount is out of range.", details={"field": "amount"})
     return amount
 
 
 def _key(key: str) -> str:
     """Opaque and compared exactly: no trimming, no folding, no normalisation."""
     if not 1 <= len(key.encode()) <= KEY_BYTES_MAX or "\x00" in key:
-        raise InvalidInput("a key has 1 to 255 bytes", details={"field": "key"})
+        raise InvalidInput("A key has 1 to 255 bytes.", details={"field": "key"})
     return key

@@ -90,7 +90,7 @@ async def timeline(conn: AsyncConnection[Any], generation_id: str) -> Timeline:
         await cursor.execute(_GENERATIONS["get"], {"account_id": None, "generation_id": generation_id})
         row = await cursor.fetchone()
     if row is None:
-        raise GenerationNotFound("no such generation")
+        raise GenerationNotFound("There is no such generation.")
     record = record_of(row)
     parameters = {"account_id": record.account_id, "generation_id": generation_id}
     async with conn.cursor(row_factory=class_row(Hold)) as cursor_of_holds:

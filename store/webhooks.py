@@ -111,7 +111,7 @@ async def delivery(conn: AsyncConnection[Any], delivery_id: str) -> Delivery:
         await cursor.execute(_QUERIES["delivery"], {"delivery_id": delivery_id})
         found = await cursor.fetchone()
     if found is None:
-        raise InternalError("a delivery that does not exist")
+        raise InternalError("There is no such webhook delivery.")
     return found
 
 
@@ -169,7 +169,7 @@ async def record_attempt(
     cursor = await conn.execute(_QUERIES["record_attempt"], parameters)
     row = await cursor.fetchone()
     if row is None or row[0] is None:
-        raise InternalError("an attempt at a delivery that does not exist")
+        raise InternalError("There is no such webhook delivery.")
     return DeliveryState(row[0])
 
 
