@@ -35,5 +35,7 @@ CMD ["python", "-m", "sandbox", "--host", "0.0.0.0", "--port", "8090", "--data",
 # Last, so that a plain `docker build .` makes this one.
 FROM base AS runtime
 COPY --from=build /venv /venv
+# Where `babysea api` binds: inside a container, loopback would be reachable by nobody.
+ENV BABYSEA_API_HOST=0.0.0.0 BABYSEA_API_PORT=8080
 EXPOSE 8080
-CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8080", "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+CMD ["babysea", "api"]

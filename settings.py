@@ -6,22 +6,38 @@ Every name is an environment variable with the prefix BABYSEA_; `.env.example` l
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SECRET_KEY_CHARS_MIN = 32
+
+# Each of these waits lies inside a limit of the code, which needs the rest for its own steps; a test compares them.
+ADMISSION_TIMEOUT_BELOW_S = 55  # the lease of an Idempotency-Key is 60 s; giving up takes up to 5 s of it
+SUBMIT_TIMEOUT_BELOW_S = 50  # a submit step may take 60 s, with its journal before and after
+WEBHOOK_TIMEOUT_BELOW_S = 20  # a delivery step may take 30 s, with its records before and after
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="BABYSEA_", env_file=".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="BABYSEA_",
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
     # who and where
     region: str = Field("us", description="Region of this deployment; keys and callbacks of another region fail.")
     secret_key: SecretStr = Field(description="Root secret, at least 32 characters; every other key derives from it.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error."
+    )
 
     # records
     database_url: SecretStr = Field(description="PostgreSQL 15 or newer, as a libpq URL.")
-    database_pool_max: int = Field(10, description="Connections per process.")
+    database_pool_max: int = Field(10, gt=0, description="Connections per process.")
 
     # engine
     temporal_address: str = Field("127.0.0.1:7233", description="host:port of the Temporal frontend.")
@@ -45,7 +61,7 @@ class Settings(BaseSettings):
     storage_access_key: str | None = Field(None, description="S3 access key; absent: the usual AWS sources.")
     storage_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
     storage_region: str = Field("us-east-1", description="S3 region name.")
-    file_url_ttl_s: int = Field(3600, description="Seconds for which an address of an artifact is valid.")
+    file_url_ttl_s: int = Field(3600, gt=0, description="Seconds for which an address of an artifact is valid.")
 
     # providers: a provider without its key is unavailable
     replicate_api_token: SecretStr | None = Field(None, description="Replicate API token.")
@@ -61,20 +77,36 @@ class Settings(BaseSettings):
     )
 
     provider_rate_share: float = Field(
-        1.0, description="Share of a provider's published request rate that this deployment may use."
+        1.0, gt=0, description="Share of a provider's published request rate that this deployment may use."
     )
 
     # time limits, in seconds
-    image_deadline_s: int = Field(600, description="Longest life of one attempt at an image.")
-    video_deadline_s: int = Field(1800, description="Longest life of one attempt at a video.")
-    image_callback_grace_s: float = Field(20, description="Wait for an image's callback before polling begins.")
-    video_callback_grace_s: float = Field(120, description="Wait for a video's callback before polling begins.")
-    poll_interval_s: float = Field(2, description="First pause between looks at a job; grows to ten times this.")
-    submit_timeout_s: float = Field(10, description="One submit request at a provider.")
-    adoption_window_s: float = Field(30, description="How long a job behind an ambiguous submit is looked for.")
-    admission_timeout_s: float = Field(15, description="How long the API waits for a generation to be admitted.")
-    webhook_timeout_s: float = Field(10, description="One webhook request to a customer.")
+    image_deadline_s: int = Field(600, gt=0, description="Longest life of one attempt at an image.")
+    video_deadline_s: int = Field(1800, gt=0, description="Longest life of one attempt at a video.")
+    image_callback_grace_s: float = Field(20, ge=0, description="Wait for an image's callback before polling begins.")
+    video_callback_grace_s: float = Field(120, ge=0, description="Wait for a video's callback before polling begins.")
+    poll_interval_s: float = Field(2, gt=0, description="First pause between looks at a job; grows to ten times this.")
+    submit_timeout_s: float = Field(
+        10, gt=0, lt=SUBMIT_TIMEOUT_BELOW_S, description="One submit request at a provider; below 50."
+    )
+    adoption_window_s: float = Field(30, gt=0, description="How long a job behind an ambiguous submit is looked for.")
+    admission_timeout_s: float = Field(
+        15, gt=0, lt=ADMISSION_TIMEOUT_BELOW_S, description="How long the API waits for a generation to be admitted; below 55."
+    )
+    webhook_timeout_s: float = Field(
+        10, gt=0, lt=WEBHOOK_TIMEOUT_BELOW_S, description="One webhook request to a customer; below 20."
+    )
     webhook_private_addresses: bool = Field(False, description="Allow webhooks to private addresses. Development only.")
 
     # observation
     metrics_port: int | None = Field(None, description="Port on 127.0.0.1 where the worker serves Prometheus metrics.")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr) -> SecretStr:
+        if len(key.get_secret_value()) < SECRET_KEY_CHARS_MIN:
+            raise ValueError(
+                f"it has {len(key.get_secret_value())} characters and needs at least {SECRET_KEY_CHARS_MIN}; "
+                "`openssl rand -base64 48` makes one"
+            )
+        return key

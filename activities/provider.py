@@ -1,43 +1,42 @@
-"""What a generation does at one provider: submit once, adopt, look and keep, cancel."""
+"""What a generation does at one provider: submit once, adopt, look, cancel."""
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import BinaryIO, cast
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.failures import JOB_NOT_FOUND_YET, JOB_RUNNING, again, named_failures
 from activities.heartbeat import heartbeating
-from domain.assets import BYTES_MAX, EXTENSIONS, Fetcher, ObjectStore, asset_key
+from activities.outputs import OutputKeeper, Place
+from domain.assets import Fetcher, ObjectStore
 from domain.ending import failure_of
 from domain.errors import (
     AddressRefused,
     JobNotFound,
     ProviderAuthFailed,
     ProviderBusy,
+    ProviderCreditsExhausted,
     ProviderError,
     ProviderInvalidOutput,
     ProviderUnavailable,
     SubmitAmbiguous,
 )
 from domain.generation import Asset, AttemptFailure, AttemptState, Candidate, Delivery, JobRef, MediaType
-from domain.media import inspect
 from domain.patience import pause_before_resubmit, poll_pause
-from domain.provider import Job, JobState, Output, Provider, Submission
+from domain.provider import JobState, Provider, Submission
 from store import attempts
-from store.attempts import BeginState, Begun, Intent, JobClaimed
+from store.attempts import BeginState, Intent, JobClaimed
 from store.connection import Pool, single
 
-FETCH_TRIES = 2
-FETCH_TIME_MAX = timedelta(minutes=5)
-SPOOL_BYTES = 8 * 2**20  # smaller outputs never touch the disk on their way
+LISTING_TIME_MAX_S = 20.0  # below the step's own time limit, so that a slow listing does not hide the window's end
+LOOK_FAILED = (ProviderUnavailable, ProviderBusy, ProviderAuthFailed, ProviderCreditsExhausted)
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,6 @@ class Submitted:
     state: SubmitState
     job: JobRef | None = None
     failure: AttemptFailure | None = None
-    intended_at: float = 0.0  # Unix seconds of the intent, when it is ambiguous
     deliveries: list[str] = field(default_factory=list)  # webhooks that say: started
     callback_wait_s: float = 0.0  # how long the provider's callback is waited for before polling begins
 
@@ -77,7 +75,6 @@ class Submitted:
 @dataclass(frozen=True)
 class AdoptJob:
     attempt: Attempt
-    since: float  # Unix seconds of the submit
     job_id: str | None = None  # when a verified callback has named it
 
 
@@ -85,6 +82,7 @@ class AdoptJob:
 class CollectJob:
     attempt: Attempt
     job: JobRef
+    last: bool = False  # the deadline has passed: a job that still runs is not looked at again
 
 
 @dataclass(frozen=True)
@@ -131,8 +129,7 @@ class ProviderActivities:
     ) -> None:
         self._pool = pool
         self._providers = providers
-        self._fetcher = fetcher
-        self._assets = assets
+        self._outputs = OutputKeeper(fetcher, assets)
         self._callback_url = callback_url
         self._timing = timing
 
@@ -148,23 +145,14 @@ class ProviderActivities:
 
     @activity.defn
     async def adopt_job(self, lost: AdoptJob) -> Submitted:
-        """Look for the job that an ambiguous submit may have left: named by a callback, or listed by the provider.
+        """Look for the job that an ambiguous submit may have left: in our own journal, named by a callback, or listed
+        by the provider.
 
         Repeated by Temporal until it is found or the window closes; then the attempt is written off as discarded,
         with its expected cost.
         """
-        attempt = lost.attempt
         with named_failures():
-            for job in await self._found(lost):
-                with suppress(JobClaimed):  # by another attempt with the same input
-                    return await self._accepted(attempt, job, adopted=True)
-            if activity.info().started_time.timestamp() < lost.since + self._timing.adoption_window.total_seconds():
-                raise again(JOB_NOT_FOUND_YET, "the provider does not list the job yet", self._timing.poll_interval)
-            failure = failure_of(
-                attempt.candidate.provider, SubmitAmbiguous("The answer to the submit was lost, and no job was found.")
-            )
-            await self._close(attempt, AttemptState.DISCARDED, failure)
-            return Submitted(SubmitState.REFUSED, failure=failure)
+            return await self._adopt(lost.attempt, lost.job_id)
 
     @activity.defn
     async def collect_job(self, collect: CollectJob) -> Collected:
@@ -174,7 +162,7 @@ class ProviderActivities:
         A job that still runs is looked at again by the server's retry, after a pause that grows.
         """
         with named_failures(), heartbeating():
-            return await self._collect(collect.attempt, collect.job)
+            return await self._collect(collect.attempt, collect.job, last=collect.last)
 
     @activity.defn
     async def abandon_attempt(self, abandon: AbandonAttempt) -> bool:
@@ -192,20 +180,18 @@ class ProviderActivities:
         return told
 
     async def _submit(self, attempt: Attempt) -> Submitted:
-        candidate = attempt.candidate
         async with single(self._pool) as conn:
             begun = await attempts.begin(conn, _intent(attempt))
         if begun.state is BeginState.ACCEPTED and begun.job is not None:
-            return self._as_accepted(attempt, begun.job, deliveries=[])
+            return await self._accepted(attempt, begun.job, adopted=False)  # again, for the webhooks not yet rung
         if begun.state is BeginState.AMBIGUOUS:
-            return _ambiguous(begun)
+            return Submitted(SubmitState.AMBIGUOUS)
         if begun.state is BeginState.CLOSED:
-            closed = ProviderUnavailable("The generation had already ended.")
-            return Submitted(SubmitState.REFUSED, failure=failure_of(candidate.provider, closed))
+            return await self._closed_before(attempt)
         try:
             job = await self._provider(attempt).submit(self._submission(attempt))
         except SubmitAmbiguous:
-            return _ambiguous(begun)
+            return Submitted(SubmitState.AMBIGUOUS)
         except ProviderError as error:
             return await self._refused(attempt, error)
         return await self._accepted(attempt, job.ref, adopted=False)
@@ -222,39 +208,69 @@ class ProviderActivities:
             raise again(error.type, error.message, pause) from error
         return Submitted(SubmitState.REFUSED, failure=failure)
 
+    async def _adopt(self, attempt: Attempt, job_id: str | None) -> Submitted:
+        """The journal first: it may know the job, or that nothing was ever asked."""
+        async with single(self._pool) as conn:
+            begun = await attempts.begin(conn, _intent(attempt))
+        if begun.state is BeginState.ACCEPTED and begun.job is not None:
+            return await self._accepted(attempt, begun.job, adopted=False)
+        if begun.state is BeginState.CLOSED:
+            return await self._closed_before(attempt)
+        if begun.state is not BeginState.AMBIGUOUS or begun.intended_at is None:
+            return await self._written_off(attempt, AttemptState.FAILED, ProviderUnavailable("It was never asked."))
+        for job in await self._found(attempt, job_id, begun.intended_at):
+            with suppress(JobClaimed):  # by another attempt with the same input
+                return await self._accepted(attempt, job, adopted=True)
+        if datetime.now(UTC) < begun.intended_at + self._timing.adoption_window:
+            raise again(JOB_NOT_FOUND_YET, "the provider does not list the job yet", self._timing.poll_interval)
+        lost = SubmitAmbiguous("The answer to the submit was lost, and no job was found.")
+        return await self._written_off(attempt, AttemptState.DISCARDED, lost)
+
+    async def _written_off(self, attempt: Attempt, state: AttemptState, error: ProviderError) -> Submitted:
+        failure = failure_of(attempt.candidate.provider, error)
+        await self._close(attempt, state, failure)
+        return Submitted(SubmitState.REFUSED, failure=failure)
+
+    async def _closed_before(self, attempt: Attempt) -> Submitted:
+        """What an earlier run of this step wrote; a refusal of the content must stay one."""
+        async with single(self._pool) as conn:
+            known = await attempts.get(conn, attempt.attempt_id)
+        ended = failure_of(attempt.candidate.provider, ProviderUnavailable("The generation had already ended."))
+        return Submitted(SubmitState.REFUSED, failure=known.failure if known and known.failure else ended)
+
     async def _accepted(self, attempt: Attempt, job: JobRef, *, adopted: bool) -> Submitted:
         async with single(self._pool) as conn:
             deliveries = await attempts.accepted(conn, attempt.attempt_id, job, adopted=adopted)
-        return self._as_accepted(attempt, job, deliveries=deliveries)
-
-    def _as_accepted(self, attempt: Attempt, job: JobRef, *, deliveries: list[str]) -> Submitted:
         by_callback = attempt.candidate.delivery is Delivery.CALLBACK
         wait = self._timing.callback_wait[attempt.media_type].total_seconds() if by_callback else 0.0
         return Submitted(SubmitState.ACCEPTED, job=job, deliveries=deliveries, callback_wait_s=wait)
 
-    async def _found(self, lost: AdoptJob) -> list[JobRef]:
-        provider = self._provider(lost.attempt)
-        if lost.job_id is not None:
-            return [provider.job_named(lost.job_id, lost.attempt.candidate.native_model)]
+    async def _found(self, attempt: Attempt, job_id: str | None, submitted_at: datetime) -> list[JobRef]:
+        provider = self._provider(attempt)
+        if job_id is not None:
+            return [provider.job_named(job_id, attempt.candidate.native_model)]
         try:
-            return await provider.find(self._submission(lost.attempt), datetime.fromtimestamp(lost.since, UTC))
-        except ProviderError:
+            async with asyncio.timeout(LISTING_TIME_MAX_S):
+                return await provider.find(self._submission(attempt), submitted_at)
+        except (ProviderError, TimeoutError):
             return []  # the listing did not answer; the window decides how long we go on
 
-    async def _collect(self, attempt: Attempt, ref: JobRef) -> Collected:
+    async def _collect(self, attempt: Attempt, ref: JobRef, *, last: bool) -> Collected:
         provider = attempt.candidate.provider
         try:
             job = await self._provider(attempt).read(ref)
-        except (ProviderUnavailable, ProviderBusy, ProviderAuthFailed) as error:  # this look did not work; the job may
+        except LOOK_FAILED as error:  # it says nothing about the job
             raise again(JOB_RUNNING, error.message, error.retry_after or self._pause()) from error
         except ProviderError as error:
             return await self._failed(attempt, error)
         if job.state is JobState.CANCELED:
             return await self._failed(attempt, JobNotFound("The provider canceled the job."))
         if job.state is not JobState.SUCCEEDED:
+            if last:
+                raise ApplicationError(f"{provider} is still working on it", type=JOB_RUNNING, non_retryable=True)
             raise again(JOB_RUNNING, f"{provider} is still working on it", self._pause())
         try:
-            kept = await self._keep(attempt, job)
+            kept = await self._outputs.keep(job.outputs[: attempt.output_count], _place(attempt))
         except ProviderInvalidOutput as error:
             return await self._failed(attempt, error)
         except AddressRefused:
@@ -265,60 +281,6 @@ class ProviderActivities:
         failure = failure_of(attempt.candidate.provider, error)
         await self._close(attempt, AttemptState.FAILED, failure)
         return Collected(failure=failure)
-
-    async def _keep(self, attempt: Attempt, job: Job) -> list[Asset]:
-        """Fetch, check and store every output. Canceled half-way, it removes what it had stored."""
-        if not job.outputs:
-            raise ProviderInvalidOutput("The job succeeded without an output.")
-        kept: list[Asset] = []
-        try:
-            for index, output in enumerate(job.outputs[: attempt.output_count]):
-                kept.append(await self._keep_one(attempt, index, output))
-        except asyncio.CancelledError:
-            for asset in kept:
-                await self._assets.delete(asset.key)
-            raise
-        return kept
-
-    async def _keep_one(self, attempt: Attempt, index: int, output: Output) -> Asset:
-        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spooled:
-            file = cast(BinaryIO, spooled)
-            for tries_left in reversed(range(FETCH_TRIES)):
-                try:
-                    file.seek(0)
-                    file.truncate()
-                    fetched = await self._fetcher.fetch(
-                        output.url, file, bytes_max=BYTES_MAX[attempt.media_type], time_max=FETCH_TIME_MAX
-                    )
-                    file.seek(0)
-                    info = inspect(file, fetched.size_bytes)
-                    break
-                except ProviderInvalidOutput:
-                    if not tries_left:
-                        raise
-            if not info.content_type.startswith(f"{attempt.media_type.value}/"):
-                raise ProviderInvalidOutput(f"The output is {info.content_type}, not {attempt.media_type.value}.")
-            key = asset_key(
-                attempt.region,
-                attempt.account_id,
-                attempt.generation_id,
-                attempt.attempt_id,
-                index,
-                EXTENSIONS[info.content_type],
-            )
-            file.seek(0)
-            await self._assets.put_once(
-                key, file, size_bytes=fetched.size_bytes, sha256=fetched.sha256, content_type=info.content_type
-            )
-        return Asset(
-            key=key,
-            content_type=info.content_type,
-            size_bytes=fetched.size_bytes,
-            sha256=fetched.sha256,
-            width=info.width,
-            height=info.height,
-            duration_s=info.duration_s,
-        )
 
     async def _close(self, attempt: Attempt, state: AttemptState, failure: AttemptFailure | None) -> None:
         async with single(self._pool) as conn:
@@ -341,9 +303,14 @@ class ProviderActivities:
         )
 
 
-def _ambiguous(begun: Begun) -> Submitted:
-    intended_at = begun.intended_at.timestamp() if begun.intended_at else activity.info().started_time.timestamp()
-    return Submitted(SubmitState.AMBIGUOUS, intended_at=intended_at)
+def _place(attempt: Attempt) -> Place:
+    return Place(
+        media_type=attempt.media_type,
+        region=attempt.region,
+        account_id=attempt.account_id,
+        generation_id=attempt.generation_id,
+        attempt_id=attempt.attempt_id,
+    )
 
 
 def _intent(attempt: Attempt) -> Intent:

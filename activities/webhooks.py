@@ -32,7 +32,7 @@ class WebhookReply(Protocol):
     def error(self) -> str | None: ...
 
 
-class WebhookSender(Protocol):
+class WebhookPoster(Protocol):
     async def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> WebhookReply: ...
 
 
@@ -41,7 +41,7 @@ class WebhookActivities:
         self,
         *,
         pool: Pool,
-        sender: WebhookSender,
+        sender: WebhookPoster,
         sealing_key: bytes,
         start_delivery: Callable[[str], Awaitable[None]],
         timeout_s: float,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
-from temporalio.converter import DataConverter, PayloadCodec
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from adapters.engine_payloads import DATA_CONVERTER
@@ -48,7 +48,11 @@ def data_converter(payload_key: str | None) -> DataConverter:
     """`payload_key` is Base64 of 32 bytes, or None for plain JSON payloads."""
     if payload_key is None:
         return DATA_CONVERTER
-    return dataclasses.replace(DATA_CONVERTER, payload_codec=EncryptionCodec(base64.b64decode(payload_key)))
+    return dataclasses.replace(
+        DATA_CONVERTER,
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,  # messages may quote what failed
+        payload_codec=EncryptionCodec(base64.b64decode(payload_key)),
+    )
 
 
 def runtime_with_metrics(port: int | None) -> Runtime:

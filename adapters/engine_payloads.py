@@ -6,7 +6,7 @@ import dataclasses
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
     CompositePayloadConverter,
@@ -29,7 +29,11 @@ class RecordPayloadConverter(JSONPlainPayloadConverter):
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         if type_hint is None:
             return super().from_payload(payload, type_hint)
-        return _adapter(type_hint).validate_json(payload.data)
+        try:
+            return _adapter(type_hint).validate_json(payload.data)
+        except ValidationError as error:  # its own text quotes the payload, which may hold a prompt
+            places = [".".join(map(str, each["loc"])) for each in error.errors(include_input=False)]
+            raise ValueError(f"a payload is no {type_hint}: {', '.join(places)}") from None
 
 
 class _Converter(CompositePayloadConverter):

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -32,7 +33,7 @@ from settings import Settings
 from store.connection import open_pool
 
 TITLE = "BabySea Control Plane"
-VERSION = "0.1.0"
+VERSION = version("babysea-control-plane")
 
 log = logging.getLogger("babysea.api")
 
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title=TITLE,
         version=VERSION,
+        servers=[{"url": settings.public_url}],
         lifespan=_lifespan(settings),
         openapi_url=None,
         docs_url=None,

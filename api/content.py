@@ -14,7 +14,7 @@ from starlette.responses import Response
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api import schemas
+from api import samples, schemas
 from api.dependencies import Handles, Reader, Remover
 from api.envelope import optional_timestamp, success, timestamp
 from api.errors import documented
@@ -25,7 +25,7 @@ from domain.assets import ObjectStore
 from domain.generation import Cancellation, GenerationStatus, workflow_id
 from store import generations
 from store.connection import single
-from store.generations import GenerationRecord
+from store.generation_record import GenerationRecord
 from workflows.generation import GenerationWorkflow
 
 LIMIT_MAX, LIMIT_DEFAULT = 100, 50
@@ -37,7 +37,11 @@ log = logging.getLogger("babysea.api")
 router = APIRouter(prefix="/v1/content", tags=["content"])
 
 
-@router.get("/list", responses={200: {"model": schemas.Page[schemas.GenerationList]}, **documented(e.InvalidInput)})
+@router.get(
+    "/list",
+    responses={200: {"model": schemas.Page[schemas.GenerationList]}, **documented(e.InvalidInput)},
+    openapi_extra=samples.answering(samples.LISTED),
+)
 async def list_generations(
     request: Request,
     caller: Reader,
@@ -56,6 +60,7 @@ async def list_generations(
 @router.get(
     "/{generation_id}",
     responses={200: {"model": schemas.Success[schemas.Generation]}, **documented(e.GenerationNotFound)},
+    openapi_extra=samples.answering(samples.FINISHED),
 )
 async def read_generation(request: Request, generation_id: str, caller: Reader, handles: Handles) -> Response:
     """The record of one generation; there as soon as the request that created it was answered."""
@@ -69,6 +74,7 @@ async def read_generation(request: Request, generation_id: str, caller: Reader, 
         200: {"model": schemas.Success[schemas.GenerationCanceled]},
         **documented(e.GenerationNotFound, e.GenerationNotCancelable, e.EngineUnavailable),
     },
+    openapi_extra=samples.answering(samples.CANCELED),
 )
 async def cancel_generation(request: Request, generation_id: str, caller: Remover, handles: Handles) -> Response:
     """Stop a generation that has not ended. The provider is told, the credits are given back."""
@@ -91,6 +97,7 @@ async def cancel_generation(request: Request, generation_id: str, caller: Remove
         200: {"model": schemas.Success[schemas.GenerationDeleted]},
         **documented(e.GenerationNotFound, e.GenerationInProgress, e.StorageUnavailable),
     },
+    openapi_extra=samples.answering(samples.DELETED),
 )
 async def delete_generation(request: Request, generation_id: str, caller: Remover, handles: Handles) -> Response:
     """Delete a generation that has ended, its files first: a failure leaves a record that can be deleted again."""

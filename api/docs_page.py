@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
+from api.guides import Code, Guide, Rows, guides
 from api.openapi import document
 
 router = APIRouter(include_in_schema=False)
@@ -45,8 +46,10 @@ def render(api: dict[str, Any]) -> str:
     for path, operations in api["paths"].items():
         for verb, operation in operations.items():
             groups.setdefault(operation.get("tags", ["other"])[0], []).append(_operation(api, path, verb, operation))
-    links = "".join(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in groups)
-    parts = [f'<h2 id="{escape(tag)}">{escape(tag)}</h2>{"".join(shown)}' for tag, shown in groups.items()]
+    explained = {guide.title: [_guide(guide)] for guide in guides(_base_url(api))}
+    sections = {"start": explained.pop("start"), **groups, **explained}
+    links = "".join(f'<a href="#{escape(title)}">{escape(title)}</a>' for title in sections)
+    parts = [f'<h2 id="{escape(title)}">{escape(title)}</h2>{"".join(shown)}' for title, shown in sections.items()]
     info = api["info"]
     title = f"{escape(info['title'])} {escape(info['version'])}"
     return (
@@ -58,14 +61,49 @@ def render(api: dict[str, Any]) -> str:
     )
 
 
+def _guide(guide: Guide) -> str:
+    shown = []
+    for part in guide.parts:
+        match part:
+            case Code(text):
+                shown.append(f"<pre>{escape(text)}</pre>")
+            case Rows(heads, rows):
+                shown.append(_table(heads, rows))
+            case _:
+                shown.append(f"<p>{_text(part)}</p>")
+    return "".join(shown)
+
+
+def _base_url(api: dict[str, Any]) -> str:
+    return str(api["servers"][0]["url"]).rstrip("/")
+
+
 def _operation(api: dict[str, Any], path: str, verb: str, operation: dict[str, Any]) -> str:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     key = "" if operation.get("security") else "<p>No API key needed.</p>"
     return (
         f'<section><h3><span class="verb {verb}">{verb.upper()}</span>{escape(path)}</h3>'
         f"<p>{_text(operation.get('description', ''))}</p>{key}{_parameters(operation.get('parameters', []))}"
-        f"{_fields(api, 'Body', body) if body else ''}{_responses(api, operation['responses'])}</section>"
+        f"{_fields(api, 'Body', body) if body else ''}{_example(_base_url(api), path, verb, operation)}"
+        f"{_responses(api, operation['responses'])}</section>"
     )
+
+
+def _example(base_url: str, path: str, verb: str, operation: dict[str, Any]) -> str:
+    """A request to paste, and its answer; for the routes that have a sample."""
+    sample = operation["responses"]["200"].get("content", {}).get("application/json", {}).get("example")
+    if sample is None:
+        return ""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    lines = [
+        f"curl -s -X {verb.upper()} {base_url}{path.format_map(sample['data'])}",
+        '-H "Authorization: Bearer $BABYSEA_KEY"',
+    ]
+    if "example" in body:
+        lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body['example'])}'"]
+    request = " \\\n  ".join(lines)
+    answer = json.dumps(sample, indent=2)
+    return f"<h4>Example</h4><pre>{escape(request)}</pre><pre>{escape(answer)}</pre>"
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> str:
@@ -82,7 +120,12 @@ def _responses(api: dict[str, Any], responses: dict[str, Any]) -> str:
         schema = response.get("content", {}).get("application/json", {}).get("schema")
         if status == "200" and schema:
             shown.append(_fields(api, "Answer (200)", _data_of(api, schema)))
-    errors = [(status, response.get("description", "")) for status, response in responses.items() if status != "200"]
+    errors = [
+        (status, code)
+        for status, response in responses.items()
+        if status != "200"
+        for code in response.get("description", "").split("\n\n")
+    ]
     if errors:
         shown.append(f"<details><summary>Errors</summary>{_table(('Status', 'Codes'), errors)}</details>")
     return "".join(shown)
@@ -108,9 +151,7 @@ def _fields(api: dict[str, Any], heading: str, schema: dict[str, Any]) -> str:
         )
         for name, field in schema.get("properties", {}).items()
     ]
-    example = schema.get("example")
-    shown = f"<pre>{escape(json.dumps(example, indent=2))}</pre>" if example else ""
-    return f"<h4>{escape(heading)}</h4>{_table(('Field', 'Type', ''), rows)}{shown}"
+    return f"<h4>{escape(heading)}</h4>{_table(('Field', 'Type', ''), rows)}"
 
 
 def _kind(schema: dict[str, Any]) -> str:

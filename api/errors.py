@@ -125,11 +125,16 @@ def documented_only(*kinds: type[e.ControlPlaneError]) -> dict[int | str, dict[s
     """The `responses` of a route, grouped by status."""
     by_status: dict[int | str, list[str]] = {}
     for kind in kinds:
-        by_status.setdefault(status_of(kind), []).append(f"`{kind.code}` {kind.type}")
+        by_status.setdefault(status_of(kind), []).append(f"`{kind.code}` {kind.type}: {_meaning(kind)}")
     return {
-        status: {"model": Failure, "description": "; ".join(dict.fromkeys(lines))}
+        status: {"model": Failure, "description": "\n\n".join(lines)}
         for status, lines in sorted(by_status.items(), key=lambda item: int(item[0]))
     }
+
+
+def _meaning(kind: type[e.ControlPlaneError]) -> str:
+    """The first line of its docstring: kinds of one code differ in why."""
+    return (kind.__doc__ or "").partition("\n")[0]
 
 
 _IDENTIFYING = (

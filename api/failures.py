@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from temporalio.exceptions import ApplicationError
 
-from domain.errors import ConcurrencyLimitExceeded, ControlPlaneError, InternalError
-
-_RETRY_AFTER = {ConcurrencyLimitExceeded.type: timedelta(seconds=5)}
+from domain.errors import ControlPlaneError, InternalError
 
 
 def named_failure(failure: BaseException) -> ControlPlaneError:
@@ -17,7 +13,7 @@ def named_failure(failure: BaseException) -> ControlPlaneError:
     while cause is not None:
         if isinstance(cause, ApplicationError) and cause.type in _BY_TYPE:
             details = next((detail for detail in cause.details if isinstance(detail, dict)), None)
-            return _BY_TYPE[cause.type](cause.message, details=details, retry_after=_RETRY_AFTER.get(cause.type))
+            return _BY_TYPE[cause.type](cause.message, details=details)
         cause = cause.__cause__
     return InternalError("An unexpected error occurred.")
 

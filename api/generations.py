@@ -32,7 +32,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": schemas.Success[schemas.GenerationAccepted | schemas.GenerationAlreadyCanceled]},
     **documented(
         e.InsufficientCredits,
-        e.ConcurrencyLimitExceeded,
+        e.AccountFrozen,
         e.InvalidInput,
         e.ParameterOutOfRange,
         e.PayloadTooLarge,
@@ -45,6 +45,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         e.UnsupportedMediaType,
         e.ProviderUnavailable,
         e.EngineUnavailable,
+        e.AdmissionUnknown,
     ),
 }
 

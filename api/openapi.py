@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api import samples
+
 DESCRIPTION = """One API for images and videos from many inference providers.
 
 Every answer is JSON in an envelope. Retry an error only when `error.retryable` is true, and after the seconds in
@@ -32,7 +34,7 @@ _IMAGE_BODY: dict[str, Any] = {
     "required": ["generation_prompt"],
     "properties": {**_COMMON, "generation_output_number": {"type": "integer", "minimum": 1, "default": 1}},
     "additionalProperties": {"description": "Only names in the model's `specific_schema`."},
-    "example": {"generation_prompt": "Harbour at dawn", "generation_ratio": "16:9"},
+    "example": samples.IMAGE_BODY,
 }
 _VIDEO_BODY: dict[str, Any] = {
     "type": "object",
@@ -45,7 +47,7 @@ _VIDEO_BODY: dict[str, Any] = {
         "generation_input_file_last_content": {**_URL, "description": "The last frame, if the model accepts one."},
     },
     "additionalProperties": {"description": "Only names in the model's `specific_schema`."},
-    "example": {"generation_prompt": "Waves against a pier", "generation_duration": 5},
+    "example": samples.VIDEO_BODY,
 }
 _IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
@@ -56,27 +58,30 @@ _IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 
 
-def generate_operation(body: dict[str, Any]) -> dict[str, Any]:
+def generate_operation(body: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
     """What a generate route adds to its own operation."""
     return {
         "parameters": [_IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        **samples.answering(sample),
     }
 
 
-IMAGE_OPERATION = generate_operation(_IMAGE_BODY)
-VIDEO_OPERATION = generate_operation(_VIDEO_BODY)
+IMAGE_OPERATION = generate_operation(_IMAGE_BODY, samples.IMAGE_ACCEPTED)
+VIDEO_OPERATION = generate_operation(_VIDEO_BODY, samples.VIDEO_ACCEPTED)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
     """Built once. Validation is ours alone, so FastAPI's own 422 is no part of the contract."""
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
+        schema = get_openapi(
+            title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, servers=app.servers
+        )
         for path in schema["paths"].values():
             for operation in path.values():
                 _without_framework_errors(operation)
-        for leftover in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(leftover, None)
+        for framework_schema in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(framework_schema, None)
         app.openapi_schema = schema
     return app.openapi_schema
 

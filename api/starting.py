@@ -19,7 +19,7 @@ from temporalio.common import (
 
 from api.failures import named_failure
 from domain.errors import AdmissionUnknown, DatabaseUnavailable, EngineUnavailable
-from domain.generation import Admission, GenerationRequest, GenerationStatus, attempt_id
+from domain.generation import Admission, GenerationRequest, GenerationStatus
 from store import generations
 from store.connection import Pool, transaction
 from workflows import names
@@ -51,16 +51,6 @@ async def start_once(temporal: Client, pool: Pool, request: GenerationRequest, *
         return await _admitted_or_abandoned(pool, request)
 
 
-def admission_of(request: GenerationRequest) -> Admission:
-    """The same answer that the workflow gives, from the request alone."""
-    return Admission(
-        generation_id=request.generation_id,
-        model=request.model,
-        provider_order=request.provider_order,
-        prediction_id=attempt_id(request.generation_id, 1),
-    )
-
-
 async def _admitted_or_abandoned(pool: Pool, request: GenerationRequest) -> Admission:
     """Write the generation down as failed before it can be admitted, or learn that it has been admitted."""
     unanswered = EngineUnavailable("The workflow engine did not answer in time.", retry_after=RETRY_AFTER)
@@ -74,7 +64,7 @@ async def _admitted_or_abandoned(pool: Pool, request: GenerationRequest) -> Admi
         ) from unknown
     if abandoned:
         raise unanswered
-    return admission_of(request)
+    return request.admission  # the same that the workflow answers
 
 
 def _start(request: GenerationRequest) -> WithStartWorkflowOperation[GenerationWorkflow, GenerationStatus | None]:

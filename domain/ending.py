@@ -8,6 +8,8 @@ from domain.errors import (
     AllProvidersFailed,
     ControlPlaneError,
     Fault,
+    GenerationExpired,
+    InternalError,
     OutputPersistFailed,
     ProviderError,
 )
@@ -74,6 +76,29 @@ def failed(request: GenerationRequest, failures: Sequence[AttemptFailure]) -> Ou
         status=GenerationStatus.FAILED,
         error_code=code,
         error_message=message,
+        provider_errors=list(failures),
+    )
+
+
+def expired(*, generation_id: str, account_id: str) -> Outcome:
+    """For a generation that nothing works on any more. It takes no request: that went with its workflow."""
+    return Outcome(
+        generation_id=generation_id,
+        account_id=account_id,
+        status=GenerationStatus.FAILED,
+        error_code=GenerationExpired.code,
+        error_message="The generation was interrupted and did not end in time.",
+    )
+
+
+def broken(request: GenerationRequest, failures: Sequence[AttemptFailure]) -> Outcome:
+    """Something of ours gave up half-way: the customer pays nothing, and the record says whose fault it was."""
+    return Outcome(
+        generation_id=request.generation_id,
+        account_id=request.account_id,
+        status=GenerationStatus.FAILED,
+        error_code=InternalError.code,
+        error_message="The generation could not be completed.",
         provider_errors=list(failures),
     )
 

@@ -238,7 +238,7 @@ class Fault(StrEnum):
     CUSTOMER = "customer"  # billed nothing and tried no further
     PROVIDER = "provider"  # fails over and counts against the provider's health
     CAPACITY = "capacity"  # fails over; a signal of load, not of illness
-    OURS = "ours"  # fails over, alarms us, does not count against the provider
+    OURS = "ours"  # fails over, is recorded as ours, does not count against the provider
 
 
 class ProviderError(ControlPlaneError):
@@ -392,7 +392,7 @@ class AddressRefused(ControlPlaneError):
 
 
 class PlatformError(ControlPlaneError):
-    """Our own machinery; alarms us."""
+    """Our own machinery: ours to mend."""
 
 
 class InternalError(PlatformError):

@@ -93,6 +93,16 @@ class GenerationRequest:
     def workflow_id(self) -> str:
         return workflow_id(self.generation_id)
 
+    @property
+    def admission(self) -> Admission:
+        """The answer to the client, if it is admitted: it holds nothing that the request does not."""
+        return Admission(
+            generation_id=self.generation_id,
+            model=self.model,
+            provider_order=self.provider_order,
+            prediction_id=attempt_id(self.generation_id, 1),
+        )
+
 
 def workflow_id(generation_id: str) -> str:
     return f"{WORKFLOW_ID_PREFIX}{generation_id}"

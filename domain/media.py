@@ -45,8 +45,8 @@ def inspect(file: BinaryIO, size: int) -> MediaInfo:
         info = _mp4(source)
     else:
         raise ProviderInvalidOutput("The output file is neither PNG, JPEG, WebP nor MP4.")
-    if info.width < 1 or info.height < 1:
-        raise ProviderInvalidOutput("The output file has no pixels.")
+    if not (1 <= info.width <= SIDE_MAX and 1 <= info.height <= SIDE_MAX):
+        raise ProviderInvalidOutput("The output file has an impossible size.")
     return info
 
 
@@ -84,6 +84,7 @@ def _broken(why: str) -> ProviderInvalidOutput:
 
 # --- PNG: chunks from IHDR to IEND --------------------------------------------------------------------------------
 
+SIDE_MAX = 65_535  # pixels; no picture is larger, and a forged header must not reach the records
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 

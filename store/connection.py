@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from domain.errors import DatabaseUnavailable
@@ -73,7 +74,7 @@ async def single(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
 def _named_failures() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, PoolTimeout) as error:
+    except (OperationalError, InterfaceError, ReadOnlySqlTransaction, PoolTimeout) as error:
         raise DatabaseUnavailable("The database does not answer.") from error
 
 

@@ -6,12 +6,13 @@ as the first time.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
 from psycopg import AsyncConnection, IntegrityError
 from psycopg.errors import DataError, ForeignKeyViolation
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
 from domain.errors import (
@@ -39,6 +40,14 @@ from store.generation_record import GenerationRecord, record_of
 HOLD_MARGIN_S = 3600  # the hold outlives the deadlines of all candidates by this
 
 _QUERIES = sql.load("generations")
+
+
+@dataclass(frozen=True)
+class Unended:
+    """One that was admitted and has not ended, as the reconciliation walks them."""
+
+    generation_id: str
+    account_id: str
 
 
 async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admission:
@@ -150,6 +159,17 @@ async def in_flight(conn: AsyncConnection[Any], account_id: str, media_type: Med
     cursor = await conn.execute(_QUERIES["in_flight"], {"account_id": account_id, "media_type": media_type})
     row = await cursor.fetchone()
     return int(row[0]) if row else 0
+
+
+async def unended(
+    conn: AsyncConnection[Any], *, older_than: timedelta, after: str | None = None, limit: int = 100
+) -> list[Unended]:
+    """Generations admitted longer ago than this that have not ended, oldest first. `after` is the id of the last
+    one of the page before."""
+    parameters = {"older_than": older_than, "after": after, "limit": limit}
+    async with conn.cursor(row_factory=class_row(Unended)) as cursor:
+        await cursor.execute(_QUERIES["unended"], parameters)
+        return await cursor.fetchall()
 
 
 async def mark_deleted(conn: AsyncConnection[Any], account_id: str, generation_id: str) -> list[str]:

@@ -173,7 +173,17 @@ async def record_attempt(
     return DeliveryState(row[0])
 
 
-async def overdue(conn: AsyncConnection[Any], *, older_than: timedelta, limit: int = 100) -> list[str]:
-    """Ids of deliveries that were queued longer ago than this and have not ended."""
-    cursor = await conn.execute(_QUERIES["overdue"], {"older_than": older_than, "limit": limit})
+async def overdue(
+    conn: AsyncConnection[Any], *, older_than: timedelta, after: str | None = None, limit: int = 100
+) -> list[str]:
+    """Ids of deliveries that were queued longer ago than this and have not ended, oldest first. `after` is the last one
+    of the page before."""
+    parameters = {"older_than": older_than, "after": after, "limit": limit}
+    cursor = await conn.execute(_QUERIES["overdue"], parameters)
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def give_up(conn: AsyncConnection[Any], delivery_id: str) -> bool:
+    """End a delivery that nobody tries any more; its endpoint is not to blame. False when it had ended already."""
+    cursor = await conn.execute(_QUERIES["give_up"], {"delivery_id": delivery_id})
+    return cursor.rowcount == 1

@@ -91,7 +91,10 @@ class GenerationWorkflow:
             with suppress(TimeoutError):  # the refusal is the client's answer: stay until it has been given
                 await workflow.wait_condition(lambda: self._answered, timeout=options.ANSWER_WAIT)
             return
-        self._outcome = await self._generate()
+        try:
+            self._outcome = await self._generate()
+        except FailureError:  # a step gave up that nobody foresaw: the hold and the customer must not wait for it
+            self._outcome = ending.broken(self._request, self._failures)
         self._finished = await self._finish(self._outcome)
         await self._announce(self._finished.deliveries)
 
@@ -176,7 +179,7 @@ class GenerationWorkflow:
         attempt = self._begin(number, candidate)
         submitted = await self._submit(attempt)
         if submitted.state is SubmitState.AMBIGUOUS:
-            submitted = await self._adopt(attempt, submitted.intended_at or workflow.now().timestamp())
+            submitted = await self._adopt(attempt)
         if submitted.job is None:
             return Collected(failure=submitted.failure)
         await self._announce(submitted.deliveries)
@@ -197,9 +200,19 @@ class GenerationWorkflow:
                 return await self._unless(look, lambda: self._rung or self._cancel_asked)
             except _Interrupted:
                 continue
-            except ActivityError as ended:
-                return await self._gave_up(attempt, job, ended)
+            except ActivityError:
+                return await self._last_look(attempt, job)
         return None
+
+    async def _last_look(self, attempt: Attempt, job: JobRef) -> Collected | None:
+        """The deadline passed. An outage of ours may have used it up, so a job that has ended by now still counts."""
+        look = self._collect(attempt, job, options.LAST_LOOK, last=True)
+        try:
+            return await self._unless(look, lambda: self._cancel_asked)
+        except _Interrupted:
+            return None
+        except ActivityError as ended:
+            return await self._gave_up(attempt, job, ended)
 
     async def _gave_up(self, attempt: Attempt, job: JobRef, ended: ActivityError) -> Collected:
         """The deadline passed: the job never ended, or what it made could not be stored."""
@@ -207,16 +220,20 @@ class GenerationWorkflow:
         await self._abandon(attempt, job, AttemptState.FAILED, failure)
         return Collected(failure=failure)
 
-    async def _adopt(self, attempt: Attempt, since: float) -> Submitted:
-        """Find the job behind an ambiguous submit: the provider's listing, or a callback that names it."""
-        if self._job_named is None:
-            search = self._search(AdoptJob(attempt, since))
-            with suppress(_Interrupted):
-                return await self._unless(search, lambda: self._job_named is not None or self._cancel_asked)
-        if self._job_named is not None:
-            return await self._search(AdoptJob(attempt, since, job_id=self._job_named))
-        await self._abandon(attempt, None, AttemptState.DISCARDED)
-        return Submitted(SubmitState.REFUSED)
+    async def _adopt(self, attempt: Attempt) -> Submitted:
+        """Find the job behind an ambiguous submit: our journal, the provider's listing, or a callback that names it."""
+        failure = None
+        try:
+            if self._job_named is None:
+                search = self._search(AdoptJob(attempt))
+                with suppress(_Interrupted):
+                    return await self._unless(search, lambda: self._job_named is not None or self._cancel_asked)
+            if self._job_named is not None:
+                return await self._search(AdoptJob(attempt, job_id=self._job_named))
+        except ActivityError as ended:
+            failure = ending.failure_of(attempt.candidate.provider, _why(ended))
+        await self._abandon(attempt, None, AttemptState.DISCARDED, failure)
+        return Submitted(SubmitState.REFUSED, failure=failure)
 
     async def _unless(self, step: workflow.ActivityHandle[_T], interrupted: Callable[[], bool]) -> _T:
         """The step's result, even if it came while the step was being interrupted; else raises _Interrupted."""
@@ -279,10 +296,12 @@ class GenerationWorkflow:
             ProviderActivities.adopt_job, lost, task_queue=_queue(lost.attempt), **options.ADOPT
         )
 
-    def _collect(self, attempt: Attempt, job: JobRef, within: timedelta) -> workflow.ActivityHandle[Collected]:
+    def _collect(
+        self, attempt: Attempt, job: JobRef, within: timedelta, *, last: bool = False
+    ) -> workflow.ActivityHandle[Collected]:
         return workflow.start_activity_method(
             ProviderActivities.collect_job,
-            CollectJob(attempt, job),
+            CollectJob(attempt, job, last),
             task_queue=_queue(attempt),
             schedule_to_close_timeout=max(within, timedelta(seconds=1)),
             **options.COLLECT,

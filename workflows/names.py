@@ -15,6 +15,7 @@ GENERATION_STATUS = SearchAttributeKey.for_keyword("GenerationStatus")
 PROVIDER_USED = SearchAttributeKey.for_keyword("ProviderUsed")
 SEARCH_ATTRIBUTES = (ACCOUNT_ID, MODEL, MEDIA_TYPE, REGION, GENERATION_STATUS, PROVIDER_USED)
 
+RECONCILIATION_ID = "reconciliation"  # of the schedule; its workflows' ids begin with it
 ADMIT_UPDATE_ID = "admit"  # one per workflow, so that a repeated start joins the first admission
 
 

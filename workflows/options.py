@@ -44,6 +44,7 @@ SUBMIT: ActivityOptions = {
 # Looking for the job behind an ambiguous submit: repeated by the server until the activity itself gives up.
 ADOPT: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),
+    "schedule_to_close_timeout": timedelta(minutes=5),
     "retry_policy": _UNTIL_IT_WORKS,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
@@ -57,6 +58,9 @@ COLLECT: JobOptions = {
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
 
+# One more look after the deadline: time to read the job and to keep what it made.
+LAST_LOOK = timedelta(minutes=2)
+
 # Telling a provider to stop: a courtesy that must not hold up the end.
 CANCEL: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=15),
@@ -68,4 +72,15 @@ CANCEL: ActivityOptions = {
 DELIVER: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),
     "retry_policy": _UNTIL_IT_WORKS,
+}
+
+# Reconciliation. Its steps give up soon: the next sweep begins anew. A page is many short calls, hence the heartbeat.
+RECONCILE_EVERY = timedelta(minutes=5)
+CHORE: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=5),
+}
+SWEEP: ActivityOptions = CHORE | {
+    "start_to_close_timeout": timedelta(minutes=10),
+    "heartbeat_timeout": timedelta(seconds=10),
 }

@@ -302,13 +302,15 @@ def _predict_time_s(status: Mapping[str, Any], body: Mapping[str, Any]) -> float
 
 
 def accepted(response: httpx.Response) -> dict[str, Any]:
-    """The queue's receipt for a submit. A server error without fal's own body comes from the edge: ambiguous."""
+    """The queue's receipt for a submit. A gateway's error, or one that is not fal's own, is ambiguous."""
     body = json_object(response)
     if response.is_success:
         if body is None or not isinstance(body.get("request_id"), str):
             raise SubmitAmbiguous("fal accepted a submit without naming the request.")
         return body
-    if response.status_code >= 500 and (body is None or "detail" not in body):
+    kinds, _ = _complaints(body or {}, response.headers)
+    gateway = response.status_code in (502, 504) and not any(kind in _TYPES for kind in kinds)
+    if gateway or (response.status_code >= 500 and (body is None or "detail" not in body)):
         raise SubmitAmbiguous(f"The edge of fal answered a submit with {response.status_code}.")
     raise refusal(response)
 

@@ -227,13 +227,13 @@ _REFUSALS: Mapping[int, type[ProviderError]] = {
 
 
 def accepted(response: httpx.Response) -> dict[str, Any]:
-    """The prediction that a submit made. A server error without a problem document comes from the edge: ambiguous."""
+    """The prediction that a submit made. A gateway's error, or one without a problem document, is ambiguous."""
     body = json_object(response)
     if response.is_success:
         if body is None or not isinstance(body.get("id"), str):
             raise SubmitAmbiguous("Replicate accepted a submit without naming the prediction.")
         return body
-    if response.status_code >= 500 and (body is None or "detail" not in body):
+    if response.status_code in (502, 504) or (response.status_code >= 500 and (body is None or "detail" not in body)):
         raise SubmitAmbiguous(f"The edge of Replicate answered a submit with {response.status_code}.")
     raise refusal(response)
 

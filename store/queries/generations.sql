@@ -57,6 +57,16 @@ SELECT count(*) FROM store.generations WHERE account_id = %(account_id)s::uuid A
 SELECT count(*) FROM store.generations
  WHERE account_id = %(account_id)s::uuid AND media_type = %(media_type)s AND completed_at IS NULL;
 
+-- name: unended
+-- Admitted a while ago and not ended, oldest first, after the cursor: one that cannot be ended hides none behind it.
+SELECT generation_id::text, account_id::text FROM store.generations AS unended
+ WHERE completed_at IS NULL AND created_at < clock_timestamp() - %(older_than)s::interval
+   AND (%(after)s::uuid IS NULL
+        OR (created_at, generation_id)
+           > (SELECT created_at, generation_id FROM store.generations WHERE generation_id = %(after)s::uuid))
+ ORDER BY unended.created_at, unended.generation_id
+ LIMIT %(limit)s::bigint;
+
 -- name: mark_deleted
 -- A tombstone: the record stays for the books, what the customer wrote goes. No row: not there, or not ended.
 WITH deleted AS (

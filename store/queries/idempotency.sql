@@ -14,7 +14,9 @@ DELETE FROM store.idempotency_keys
    AND response IS NULL;
 
 -- name: purge
+-- The outer condition is looked at again after a wait for the row: a key that was claimed anew meanwhile stays.
 DELETE FROM store.idempotency_keys
- WHERE (account_id, key) IN (
+ WHERE expires_at <= clock_timestamp()
+   AND (account_id, key) IN (
      SELECT account_id, key FROM store.idempotency_keys WHERE expires_at <= clock_timestamp()
       ORDER BY expires_at LIMIT %(limit)s::bigint);

@@ -38,7 +38,15 @@ SELECT store.record_webhook_attempt(%(delivery_id)s::uuid, %(number)s::integer, 
                                     %(failures_max)s::integer);
 
 -- name: overdue
--- Deliveries queued a while ago and still not ended: their execution was never started, or is lost.
-SELECT delivery_id::text FROM store.webhook_deliveries
+-- Queued a while ago and not ended, oldest first, after the cursor: one that is still tried hides none behind it.
+SELECT delivery_id::text FROM store.webhook_deliveries AS overdue
  WHERE state = 'pending' AND created_at < clock_timestamp() - %(older_than)s::interval
- ORDER BY created_at LIMIT %(limit)s::bigint;
+   AND (%(after)s::uuid IS NULL
+        OR (created_at, delivery_id)
+           > (SELECT created_at, delivery_id FROM store.webhook_deliveries WHERE delivery_id = %(after)s::uuid))
+ ORDER BY overdue.created_at, overdue.delivery_id
+ LIMIT %(limit)s::bigint;
+
+-- name: give_up
+UPDATE store.webhook_deliveries SET state = 'failed', ended_at = clock_timestamp()
+ WHERE delivery_id = %(delivery_id)s::uuid AND state = 'pending';

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
 
 import pytest
+from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -16,6 +16,7 @@ from domain.errors import (
     JobNotFound,
     ProviderAuthFailed,
     ProviderBusy,
+    ProviderCreditsExhausted,
     ProviderError,
     ProviderFailed,
     ProviderInvalidOutput,
@@ -79,7 +80,6 @@ async def test_a_submit_after_a_worker_died_in_it_is_ambiguous_and_asks_nobody(b
     again = await run(bench.steps.submit_job, attempt, attempt=2)
 
     assert again.state is SubmitState.AMBIGUOUS
-    assert time.time() - again.intended_at < 60
     assert bench.provider.asked == ["submit"]
 
 
@@ -131,6 +131,17 @@ async def test_a_busy_provider_that_names_no_short_wait_is_left(bench: Bench, wa
     assert submitted.failure.type == "provider_rate_limited"
 
 
+async def test_a_refusal_of_the_content_stays_one_when_its_answer_was_lost(bench: Bench) -> None:
+    _, attempt = await bench.admitted()
+    bench.provider.submits = [ContentRefused("flagged")]
+    await run(bench.steps.submit_job, attempt)  # recorded; then the worker dies
+
+    again = await run(bench.steps.submit_job, attempt, attempt=2)
+
+    assert again.failure.code == ContentRefused.code
+    assert bench.provider.asked == ["submit"]
+
+
 async def test_nobody_is_asked_for_a_generation_that_has_ended(bench: Bench) -> None:
     request, attempt = await bench.admitted()
     from domain import ending
@@ -149,8 +160,8 @@ async def test_nobody_is_asked_for_a_generation_that_has_ended(bench: Bench) -> 
 async def ambiguous(bench: Bench) -> AdoptJob:
     _, attempt = await bench.admitted()
     bench.provider.submits = [SubmitAmbiguous("reset")]
-    submitted = await run(bench.steps.submit_job, attempt)
-    return AdoptJob(attempt, submitted.intended_at)
+    await run(bench.steps.submit_job, attempt)
+    return AdoptJob(attempt)
 
 
 async def test_a_job_that_the_provider_lists_is_adopted(bench: Bench) -> None:
@@ -197,12 +208,42 @@ async def test_a_listing_that_does_not_answer_is_asked_again(bench: Bench) -> No
     assert not_yet.value.type == "job_not_found_yet"
 
 
+async def test_a_job_that_our_own_journal_knows_is_not_looked_for(bench: Bench) -> None:
+    _, attempt = await bench.admitted()
+    accepted = await run(bench.steps.submit_job, attempt)
+
+    adopted = await run(bench.steps.adopt_job, AdoptJob(attempt))
+
+    assert adopted.job == accepted.job
+    assert bench.provider.asked == ["submit"]
+
+
+async def test_an_attempt_that_never_began_is_closed_so_that_it_cannot_begin_late(bench: Bench) -> None:
+    _, attempt = await bench.admitted()
+
+    adopted = await run(bench.steps.adopt_job, AdoptJob(attempt))
+    late = await run(bench.steps.submit_job, attempt)
+
+    assert (adopted.state, adopted.failure.type) == (SubmitState.REFUSED, "provider_unavailable")
+    assert late.state is SubmitState.REFUSED
+    assert bench.provider.asked == []
+
+
+async def test_a_job_that_a_callback_named_is_adopted_without_a_listing(bench: Bench) -> None:
+    lost = await ambiguous(bench)
+
+    adopted = await run(bench.steps.adopt_job, AdoptJob(lost.attempt, job_id=f"named-{lost.attempt.attempt_id}"))
+
+    assert adopted.job == JobRef(f"named-{lost.attempt.attempt_id}")
+    assert "find" not in bench.provider.asked
+
+
 async def test_after_the_window_the_attempt_is_written_off_with_its_cost(bench: Bench) -> None:
     bench.adoption_window = timedelta(0)
     lost = await ambiguous(bench)
     bench.provider.finds = [[]]
 
-    written_off = await run(bench.steps.adopt_job, AdoptJob(lost.attempt, 0))
+    written_off = await run(bench.steps.adopt_job, lost)
 
     assert written_off.state is SubmitState.REFUSED
     async with transaction(bench.pool) as conn:
@@ -239,14 +280,28 @@ async def test_a_running_job_is_looked_at_again_with_growing_pauses(bench: Bench
     assert pauses == [timedelta(seconds=2), timedelta(seconds=2.6), timedelta(seconds=20)]
 
 
-async def test_a_look_that_did_not_work_says_nothing_about_the_job(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [ProviderUnavailable("503"), ProviderBusy("429"), ProviderAuthFailed("401"), ProviderCreditsExhausted("402")],
+)
+async def test_a_look_that_did_not_work_says_nothing_about_the_job(bench: Bench, error: ProviderError) -> None:
     _, attempt = await bench.admitted()
-    bench.provider.reads = [ProviderUnavailable("503")]
+    bench.provider.reads = [error]
 
     with pytest.raises(ApplicationError) as running:
         await run(bench.steps.collect_job, CollectJob(attempt, JobRef("job-1")))
 
     assert running.value.type == "job_running"
+
+
+async def test_the_last_look_at_a_job_that_still_runs_is_not_repeated(bench: Bench) -> None:
+    _, attempt = await bench.admitted()
+    bench.provider.reads = [RUNNING]
+
+    with pytest.raises(ApplicationError) as running:
+        await run(bench.steps.collect_job, CollectJob(attempt, JobRef("job-1"), last=True))
+
+    assert running.value.non_retryable
 
 
 @pytest.mark.parametrize("error", [ProviderFailed("E6716"), ContentRefused("flagged"), JobNotFound("404")])
@@ -317,16 +372,22 @@ async def test_a_store_that_is_down_is_our_fault_and_is_tried_again(bench: Bench
     assert (down.value.type, down.value.non_retryable) == ("storage_error", False)
 
 
-async def test_a_collect_that_is_canceled_half_way_leaves_nothing_behind(bench: Bench) -> None:
+@pytest.mark.parametrize(("asked_for", "left"), [(True, 0), (False, 1)], ids=["by its generation", "by a shutdown"])
+async def test_a_collect_that_is_ended_half_way_cleans_up_only_what_nobody_wants(
+    bench: Bench, asked_for: bool, left: int
+) -> None:
+    """A shutdown, or a run that was given up as dead, must not remove files of the repeat that delivered them."""
     _, attempt = await bench.admitted(output_count=2, quote_microcredits=10_000)
     outputs = (Output("https://out/0.png"), Output("https://out/1.png"))
     bench.provider.reads = [Job(JobRef("job-1"), JobState.SUCCEEDED, outputs)]
     bench.fetcher.bodies = [png(), asyncio.CancelledError()]
+    environment = ActivityEnvironment()
+    environment._cancellation_details.details = ActivityCancellationDetails(cancel_requested=asked_for)
 
     with pytest.raises(asyncio.CancelledError):
-        await run(bench.steps.collect_job, CollectJob(attempt, JobRef("job-1")))
+        await environment.run(bench.steps.collect_job, CollectJob(attempt, JobRef("job-1")))
 
-    assert bench.store.objects == {}
+    assert len(bench.store.objects) == left
 
 
 async def test_a_polled_candidate_gets_no_callback_address(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter
 
 from adapters.engine import data_converter
@@ -54,3 +55,22 @@ async def test_payloads_from_before_a_key_was_set_are_still_read() -> None:
     plain = await data_converter(None).encode([REQUEST])
 
     assert await data_converter(KEY).decode(plain, [GenerationRequest]) == [REQUEST]
+
+
+async def test_a_payload_that_is_no_record_is_refused_without_quoting_it() -> None:
+    (payload,) = await data_converter(None).encode([{"generation_id": 7, "prompt": "a secret harbour"}])
+
+    with pytest.raises(ValueError, match="generation_id") as refused:
+        await data_converter(None).decode([payload], [GenerationRequest])
+
+    assert "harbour" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+async def test_a_failures_message_is_encrypted_with_the_payloads() -> None:
+    converter = data_converter(KEY)
+    failure = Failure()
+
+    await converter.encode_failure(ValueError("DETAIL: a secret harbour"), failure)
+
+    assert b"harbour" not in failure.SerializeToString()

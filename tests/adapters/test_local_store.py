@@ -107,6 +107,8 @@ async def test_writers_and_deleters_do_not_trip_over_each_other(store):
         await asyncio.gather(*[put(store, key=key) for key in keys])
         await asyncio.gather(*[store.delete(key) for key in keys[::2]], *[put(store, key=key) for key in keys[1::2]])
 
+    assert [key for key in keys if store.path(key).exists()] == keys[1::2]
+
 
 async def test_a_check_leaves_nothing_behind_and_sweeps_what_a_killed_process_left(store):
     await store.check()

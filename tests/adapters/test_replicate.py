@@ -109,9 +109,7 @@ PROBLEM = {"title": "A title", "detail": "A text with the customer's words", "st
         (422, ProviderRejectedInput),
         (429, ProviderBusy),
         (500, ProviderFailed),
-        (502, ProviderUnavailable),
         (503, ProviderUnavailable),
-        (504, ProviderTimedOut),
         (307, ProviderFailed),
     ],
 )
@@ -124,6 +122,12 @@ async def test_an_explicit_refusal_of_a_submit_is_named_and_shows_nothing_of_its
     assert type(refused.value) is error
     assert "customer" not in f"{refused.value} {refused.value.details}"
     assert len(recorder.requests) == 1
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_gateway_that_lost_the_answer_is_ambiguous_whatever_its_body(status):
+    with pytest.raises(SubmitAmbiguous):
+        await provider(Recorder(answer(status, PROBLEM))).submit(a_submission())
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

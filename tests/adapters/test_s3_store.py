@@ -167,11 +167,9 @@ def answered_late(stored):
     return look
 
 
-async def test_a_store_that_is_there_passes_the_check(store):
+async def test_a_check_tells_a_bucket_that_is_there_from_one_that_is_not(store, bucket):
     await store.check()
 
-
-async def test_a_bucket_that_is_not_there_fails_the_check(bucket):
     with pytest.raises(StorageUnavailable):
         await store_at(bucket, "no-such-bucket").check()
 

@@ -20,8 +20,8 @@ from activities.records import RecordActivities
 from adapters.local_store import LocalStore
 from api.schemas import Generation, GenerationAccepted
 from domain.errors import (
+    AccountFrozen,
     AdmissionUnknown,
-    ConcurrencyLimitExceeded,
     ControlPlaneError,
     InsufficientCredits,
     InternalError,
@@ -196,7 +196,7 @@ async def test_when_nobody_can_say_whether_it_was_admitted_the_answer_must_not_b
     ("refusal", "status", "code"),
     [
         pytest.param(InsufficientCredits("too little"), 402, "BSE1004", id="credits"),
-        pytest.param(ConcurrencyLimitExceeded("too many"), 429, "BSE1009", id="concurrency"),
+        pytest.param(AccountFrozen("frozen"), 403, "BSE1003", id="a frozen account"),
         pytest.param(InternalError("a bug"), 500, "BSE5001", id="a bug of ours"),
     ],
 )
@@ -214,10 +214,7 @@ async def test_a_refusal_of_the_workflow_is_the_answer(
         response = await generate(http, customer)
 
     assert error_of(response) == (status, code)
-    error = response.json()["error"]
-    assert error["message"] == refusal.message
-    if code == "BSE1009":
-        assert response.headers["Retry-After"] == "5"
+    assert response.json()["error"]["message"] == refusal.message
 
 
 def test_admission_unknown_is_the_exception_to_its_row():

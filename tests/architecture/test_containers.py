@@ -10,13 +10,17 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from typer.main import get_command
 
+from cli.main import app
 from embedded import temporal
+from embedded.config import StackConfig, environment
 from settings import Settings
 
 PROJECT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "compose_spec.json").read_text())  # compose-spec, Apache-2.0
-COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+COMPOSE_TEXT = (PROJECT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 
@@ -45,10 +49,29 @@ def test_a_service_gets_only_settings_that_exist(name: str):
 
 
 @pytest.mark.parametrize("name", ["api", "worker", "migrate"])
-def test_our_services_get_every_setting_without_a_default(name: str):
-    required = {f"BABYSEA_{key.upper()}" for key, field in Settings.model_fields.items() if field.is_required()}
+def test_our_services_are_handed_every_setting(name: str):
+    missing = {f"BABYSEA_{key.upper()}" for key in Settings.model_fields} - set(SERVICES[name]["environment"])
 
-    assert required <= set(SERVICES[name]["environment"])
+    assert not missing, f"{missing}: name them under x-settings in docker-compose.yml, else nobody can set them there."
+
+
+def test_the_api_of_the_image_binds_where_the_settings_say():
+    """`babysea api` reads BABYSEA_API_HOST and BABYSEA_API_PORT."""
+    defaults = dict(re.findall(r"\b(BABYSEA_\w+)=(\S+)", DOCKERFILE))
+    command = vars(get_command(app))["commands"]["api"]
+    read = {parameter.envvar for parameter in command.params}
+
+    assert re.search(r'^CMD \["babysea", "api"\]$', DOCKERFILE, re.MULTILINE)
+    assert defaults == {"BABYSEA_API_HOST": "0.0.0.0", "BABYSEA_API_PORT": "8080"}
+    assert read == set(defaults)
+
+
+def test_the_simulated_providers_take_the_settings_that_the_compose_file_names_for_them(tmp_path: Path):
+    named = dict(re.findall(r"^#   (BABYSEA_\w+)=(\S+)$", COMPOSE_TEXT, re.MULTILINE))
+    embedded_ones = environment(StackConfig(tmp_path), "")
+
+    assert len(named) == 7
+    assert named == {name: embedded_ones[name].replace("127.0.0.1:8090", "sandbox:8090") for name in named}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,15 +19,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "activities": {"domain", "store"},  # adapters reach them as arguments, typed by the domain's ports
     "workflows": {"domain", "activities"},  # to name activities and their inputs, never to run them
     "api": {"domain", "catalog", "store", "workflows"},
-    "embedded": {"settings"},  # starts processes and speaks HTTP with them
+    "embedded": set(),  # starts processes, gives them their settings as environment, and speaks HTTP with them
     "sandbox": set(),  # a separate program: the providers, simulated
     "settings": set(),
 }
 COMPOSE = {"worker", "composition", "api/app.py", "cli", "bench"}  # they put the parts together: anything goes
 PURE = {"domain", "catalog"}
 IMPURE_LIBRARIES = {"temporalio", "fastapi", "starlette", "httpx", "psycopg", "psycopg_pool", "boto3", "uvicorn"}
-MAY_READ_SETTINGS = {"worker", "composition", "api/app.py", "cli", "embedded", "bench"}
-OURS = set(MAY_IMPORT) | {"worker", "composition", "cli", "bench"}
+MAY_READ_SETTINGS = COMPOSE
+OURS = set(MAY_IMPORT) | {name for name in COMPOSE if "/" not in name}
+PROVIDERS = {path.stem for path in (PROJECT / "catalog" / "providers").glob("*.yml")}
 
 
 def modules() -> list[Path]:
@@ -83,19 +85,75 @@ def test_only_composition_roots_read_the_settings():
     assert not wrong, f"{wrong}: take the single value as an argument instead."
 
 
-def test_providers_do_not_import_each_other():
-    folder = PROJECT / "adapters" / "providers"
-    names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    providers = {name for name in names if (PROJECT / "sandbox" / name).exists() or name in {"replicate", "fal"}}
+def provider_of(name: str) -> str | None:
+    """The provider whose module this is: its name, or what comes before the first underscore."""
+    first = name.partition("_")[0]
+    return first if first in PROVIDERS else None
 
-    wrong = [
-        f"{name} imports {other}"
-        for name in providers
-        for other in providers - {name}
-        if f"adapters.providers.{other}" in (folder / f"{name}.py").read_text()
-    ]
 
-    assert not wrong
+def modules_named_in(module: Path, package: str) -> set[str]:
+    """The modules of one package that a module imports, in whichever spelling."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((PROJECT / module).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            path = ".".join(filter(None, [package if node.level else None, node.module]))
+            found |= {path, *(f"{path}.{alias.name}" for alias in node.names)}
+    inside = {name.removeprefix(f"{package}.") for name in found if name.startswith(f"{package}.")}
+    return {name.partition(".")[0] for name in inside}
+
+
+def strangers_of(module: Path, package: str) -> set[str]:
+    """Modules of other providers that a provider's module imports."""
+    own = provider_of(module.stem)
+    named = modules_named_in(module, package)
+    return {name for name in named if own is not None and provider_of(name) not in {None, own}}
+
+
+@pytest.mark.parametrize("package", ["adapters.providers", "sandbox"])
+def test_providers_do_not_import_each_other(package: str):
+    found = sorted((PROJECT / package.replace(".", "/")).glob("*.py"))
+
+    wrong = {module.name: strangers for module in found if (strangers := strangers_of(module, package))}
+
+    assert {provider_of(module.stem) for module in found} >= PROVIDERS, "these are the modules that were looked for"
+    assert not wrong, f"{wrong}: what two providers share stands in a module of its own, as answers.py does."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from adapters.providers import fal",
+        "from adapters.providers.fal import FalProvider",
+        "from adapters.providers import answers, fal_signature",
+        "import adapters.providers.fal as other",
+        "from . import fal",
+        "from .fal_signature import verified",
+        "def late():\n    from adapters.providers import fal",
+    ],
+)
+def test_an_import_of_another_provider_is_seen(tmp_path: Path, line: str):
+    module = tmp_path / "replicate_signature.py"
+    module.write_text(line + "\n")
+
+    assert strangers_of(module, "adapters.providers") in ({"fal"}, {"fal_signature"})
+
+
+def test_the_architecture_paper_shows_the_table():
+    paper = (PROJECT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+`) \| [^|]+ \| ([^|]+) \|$", paper.partition("## Layers")[2], re.MULTILINE)
+    shown = {
+        name if "/" in name else name.removesuffix(".py"): may
+        for names, may in rows
+        for name in (found.rstrip("/") for found in re.findall(r"`([^`]+)`", names))
+    }
+
+    composing = {name for name, may in shown.items() if may == "anything"}
+    layers = {name: set() if may == "nothing of ours" else set(may.split(", ")) for name, may in shown.items()}
+
+    assert composing == COMPOSE
+    assert {name: may for name, may in layers.items() if name not in composing} == MAY_IMPORT
 
 
 def test_every_top_level_package_has_a_row_in_the_table():

@@ -119,4 +119,4 @@ def test_the_makefile_lists_every_verb():
 
 
 def test_continuous_integration_runs_the_test_verb():
-    assert "make test" in (PROJECT / ".ci" / "run").read_text()
+    assert (PROJECT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"

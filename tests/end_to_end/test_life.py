@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import uuid
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 
 from tests.end_to_end.conftest import a_caller, run
 from tests.support.stack import Caller, StackProcess
+from tests.support.waiting import until
 
 
 def prompt(directive: str = "") -> str:
@@ -44,8 +44,7 @@ def test_a_polled_video_succeeds(painter: Caller) -> None:
 def test_a_cancel_stops_the_job_and_gives_the_credits_back(painter: Caller) -> None:
     before, words = painter.balance(), prompt("[sandbox:replicate=never_ends]")
     generation_id = painter.generate(words)
-    while painter.content(generation_id)["generation_status"] != "processing":
-        time.sleep(0.05)
+    until(lambda: painter.content(generation_id)["generation_status"] == "processing")
 
     answer = painter.cancel(generation_id)
 
@@ -64,12 +63,10 @@ def test_a_cancel_stops_the_job_and_gives_the_credits_back(painter: Caller) -> N
 def test_a_job_that_ends_after_its_cancel_changes_nothing(painter: Caller) -> None:
     before, words = painter.balance(), prompt("[sandbox:replicate=ignores_cancel,latency_2]")
     generation_id = painter.generate(words)
-    while painter.content(generation_id)["generation_status"] != "processing":
-        time.sleep(0.05)
+    until(lambda: painter.content(generation_id)["generation_status"] == "processing")
 
     assert painter.cancel(generation_id).status_code == 200
-    while painter.jobs(words)[0]["state"] in ("queued", "running", "starting", "processing"):
-        time.sleep(0.1)
+    until(lambda: painter.jobs(words)[0]["state"] not in ("queued", "running", "starting", "processing"))
 
     assert painter.content(generation_id)["generation_status"] == "canceled"
     assert painter.balance() == before

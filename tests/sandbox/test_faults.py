@@ -47,7 +47,9 @@ def test_a_fault_acts_on_the_first_submits_only():
 
 
 def test_every_word_is_readable():
-    checked(word.replace("_N", "_1") for word in WORDS)
+    readable = [word.replace("_N", "_1") for word in WORDS]
+
+    assert list(checked(readable)) == readable
 
 
 async def test_an_unknown_word_is_answered_with_the_known_ones(replicate, fal, control, prompt):

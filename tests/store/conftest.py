@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
+from store import ledger
 from store.connection import Pool, open_pool, single
 from tests.store.builders import an_account
 from tests.support.postgres import fresh_database
@@ -31,6 +32,13 @@ async def conn(shared_pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
 async def account_id(conn: AsyncConnection[Any]) -> str:
     """An account with ten credits."""
     return await an_account(conn, credits=10)
+
+
+@pytest.fixture
+async def books_that_balance(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Checked when the test has ended."""
+    yield
+    assert await ledger.check(conn) == []
 
 
 @pytest.fixture

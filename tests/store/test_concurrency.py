@@ -24,6 +24,7 @@ from store.attempts import BeginState
 from store.connection import Pool, open_pool, single
 from store.idempotency import ClaimState
 from store.ledger import Granted, GrantSource, Released, Reserved, Settled
+from store.timeline import timeline
 from tests.store.builders import (
     CREDIT,
     a_job,
@@ -213,7 +214,7 @@ async def test_c8_cancel_against_success(pool: Pool, round_: int) -> None:
     )
 
     assert finished[0] == finished[1]
-    story = await alone(pool, lambda conn: generations.timeline(conn, request.generation_id))
+    story = await alone(pool, lambda conn: timeline(conn, request.generation_id))
     paid = CREDIT - (await balance_of(pool, account))[0]
     assert story.record.status is finished[0].status
     assert (paid, len(story.assets)) == ((5_000, 1) if finished[0].status is GenerationStatus.SUCCEEDED else (0, 0))
@@ -412,7 +413,7 @@ async def test_no_intent_is_left_open_by_a_cancel_at_the_same_moment(pool: Pool,
 
     await at_once(pool, submit, lambda conn: generations.finish(conn, cancellation(request)))
 
-    story = await alone(pool, lambda conn: generations.timeline(conn, request.generation_id))
+    story = await alone(pool, lambda conn: timeline(conn, request.generation_id))
     assert story.record.status is GenerationStatus.CANCELED
     assert all(one.ended_at is not None for one in story.attempts)
 

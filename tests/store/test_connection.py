@@ -119,7 +119,7 @@ async def test_a_canceled_caller_gives_its_connection_back(own_pool: Pool) -> No
             await conn.execute("SELECT pg_sleep(30)")
 
     task = asyncio.create_task(sleeper())
-    async with single(own_pool) as conn:
+    async with single(own_pool) as conn, asyncio.timeout(10):
         asleep = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
         while not (await conn.execute(asleep)).rowcount:
             pass

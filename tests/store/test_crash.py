@@ -41,12 +41,13 @@ def kill(server: EmbeddedPostgres) -> None:
 
 async def patiently(pool: Pool, step: object, *arguments: object) -> object:
     """As an activity does: again, with the same ids, until the database answers."""
-    while True:
-        try:
-            async with transaction(pool) as conn:
-                return await step(conn, *arguments)  # type: ignore[operator]
-        except DatabaseUnavailable:
-            await asyncio.sleep(0.02)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                async with transaction(pool) as conn:
+                    return await step(conn, *arguments)  # type: ignore[operator]
+            except DatabaseUnavailable:
+                await asyncio.sleep(0.02)
 
 
 async def stream(pool: Pool, account_id: str, stop: asyncio.Event, walked: list[str]) -> None:

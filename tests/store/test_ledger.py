@@ -18,13 +18,7 @@ from tests.store.builders import CREDIT, a_work_id, an_account, give, hold, let_
 
 Conn = AsyncConnection[Any]
 NOBODY = "00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture(autouse=True)
-async def books_that_balance(conn: Conn) -> Any:
-    """Whatever a test does through the operations, every invariant holds afterwards."""
-    yield
-    assert await ledger.check(conn) == []
+pytestmark = pytest.mark.usefixtures("books_that_balance")  # whatever a test does, every invariant holds afterwards
 
 
 # --- reserve ------------------------------------------------------------------------------------------------------
@@ -275,27 +269,24 @@ async def test_a_release_after_a_settlement_returns_nothing(conn: Conn, account_
 async def test_the_sweeper_expires_what_is_overdue_oldest_first_and_page_by_page(own_pool: Pool) -> None:
     """E2, K13."""
     async with single(own_pool) as conn:
-        await _sweep(conn, await an_account(conn, credits=10))
+        account_id = await an_account(conn, credits=10)
+        now = datetime.now(UTC)
+        late, later, open_work = a_work_id(), a_work_id(), a_work_id()
+        await hold(conn, account_id, later, expires_at=now - timedelta(minutes=1))
+        await hold(conn, account_id, late, expires_at=now - timedelta(hours=1))
+        await hold(conn, account_id, open_work, expires_at=now + timedelta(hours=1))
 
+        (first,) = await ledger.overdue(conn, limit=1)
+        (second,) = await ledger.overdue(conn, after=first)
+        word = await ledger.release(conn, account_id=account_id, work_id=late, reason=ledger.EXPIRED)
 
-async def _sweep(conn: Conn, account_id: str) -> None:
-    now = datetime.now(UTC)
-    late, later, open_work = a_work_id(), a_work_id(), a_work_id()
-    await hold(conn, account_id, later, expires_at=now - timedelta(minutes=1))
-    await hold(conn, account_id, late, expires_at=now - timedelta(hours=1))
-    await hold(conn, account_id, open_work, expires_at=now + timedelta(hours=1))
-
-    (first,) = await ledger.overdue(conn, limit=1)
-    (second,) = await ledger.overdue(conn, after=first)
-    word = await ledger.release(conn, account_id=account_id, work_id=late, reason=ledger.EXPIRED)
-
-    assert (first.work_id, second.work_id, word) == (late, later, Released.RELEASED)
-    ended = await ledger.hold(conn, account_id=account_id, work_id=late)
-    assert ended is not None
-    assert (ended.state, ended.reason) == (HoldState.EXPIRED, "expired")
-    assert [one.work_id for one in await ledger.overdue(conn)] == [later]
-    assert await settle(conn, account_id, late) is Settled.RECOLLECTED
-    assert await ledger.check(conn) == []
+        assert (first.work_id, second.work_id, word) == (late, later, Released.RELEASED)
+        ended = await ledger.hold(conn, account_id=account_id, work_id=late)
+        assert ended is not None
+        assert (ended.state, ended.reason) == (HoldState.EXPIRED, "expired")
+        assert [one.work_id for one in await ledger.overdue(conn)] == [later]
+        assert await settle(conn, account_id, late) is Settled.RECOLLECTED
+        assert await ledger.check(conn) == []
 
 
 # --- grant --------------------------------------------------------------------------------------------------------

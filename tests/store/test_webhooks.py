@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from domain.errors import InternalError
 from domain.webhook_events import WebhookEvent, event_body
 from store import generations, webhooks
+from store.timeline import timeline
 from store.webhooks import FAILURES_MAX, DeliveryState, Endpoint
 from tests.store.builders import an_account, an_admitted, an_endpoint, cancellation
 
@@ -155,7 +156,7 @@ async def test_a_replay_is_another_delivery_of_the_same_event(conn: Conn, accoun
             replay_of=first,
         )
 
-    story = await generations.timeline(conn, request.generation_id)
+    story = await timeline(conn, request.generation_id)
     assert [one.replay_of for one in story.deliveries] == [None, first]
 
 

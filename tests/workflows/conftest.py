@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -10,21 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType, IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
+from temporalio.api.update.v1 import UpdateRef
+from temporalio.api.workflowservice.v1 import PollWorkflowExecutionUpdateRequest
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain.generation import Admission, CallbackReceived, GenerationRequest, GenerationStatus
-from tests.workflows.scripted_steps import ScriptedSteps
+from tests.workflows.scripted_steps import ScriptedReconciliation, ScriptedSteps
 from workflows import names
 from workflows.generation import GenerationWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 
 BIN = Path(sys.executable).parent
+SANDBOXED = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "activities", "domain", "store", "psycopg", "psycopg_pool", "workflows.names"
+    )
+)
 
 
 @pytest.fixture(scope="session")
@@ -55,15 +66,22 @@ async def working(client: Client, steps: ScriptedSteps) -> AsyncIterator[None]:
                     task_queue=queue,
                     workflows=[GenerationWorkflow] if queue == names.GENERATIONS_QUEUE else [],
                     activities=steps.all(),
-                    workflow_runner=SandboxedWorkflowRunner(
-                        restrictions=SandboxRestrictions.default.with_passthrough_modules(
-                            "activities", "domain", "store", "psycopg", "psycopg_pool", "workflows.names"
-                        )
-                    ),
+                    workflow_runner=SANDBOXED,
                     max_cached_workflows=0,  # every task replays the whole history
                 )
             )
         yield
+
+
+def reconciling(client: Client, steps: ScriptedReconciliation) -> Worker:
+    return Worker(
+        client,
+        task_queue=names.GENERATIONS_QUEUE,
+        workflows=[ReconciliationWorkflow],
+        activities=steps.all(),
+        workflow_runner=SANDBOXED,
+        max_cached_workflows=0,
+    )
 
 
 class Started:
@@ -98,6 +116,34 @@ class Started:
             return await self.handle.result()
         finally:
             await test_service.lock_time_skipping(LockTimeSkippingRequest())
+
+    async def until(self, event_type: EventType.ValueType, *, within_s: float = 10) -> None:
+        """Wait until its history holds such an event."""
+        async with asyncio.timeout(within_s):
+            while True:
+                history = await self.handle.fetch_history()
+                if any(event.event_type == event_type for event in history.events):
+                    return
+                await asyncio.sleep(0.02)
+
+    async def update_received(self, update_id: str, *, within_s: float = 10) -> None:
+        """Wait until the server has this update, whether or not the workflow has seen it."""
+        look = PollWorkflowExecutionUpdateRequest(
+            namespace=self.client.namespace,
+            update_ref=UpdateRef(
+                workflow_execution=WorkflowExecution(workflow_id=self.request.workflow_id), update_id=update_id
+            ),
+        )
+        async with asyncio.timeout(within_s):
+            while True:
+                try:
+                    await self.client.workflow_service.poll_workflow_execution_update(look)
+                except RPCError as unknown:
+                    if unknown.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+                    await asyncio.sleep(0.02)
+                else:
+                    return
 
     async def ring(self, *, number: int = 1, event_id: str | None = None, job_id: str | None = None) -> None:
         await self.handle.signal(

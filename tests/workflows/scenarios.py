@@ -7,25 +7,30 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from activities.reconciliation import SweptPage
 from domain.errors import ContentRefused, InsufficientCredits, ProviderFailed, ProviderTimedOut, StorageUnavailable
 from domain.generation import Finished, GenerationStatus
 from tests.support.requests import a_request
-from tests.workflows.conftest import Started, working
+from tests.workflows.conftest import Started, reconciling, working
 from tests.workflows.scripted_steps import (
     ScriptedDelivery,
+    ScriptedReconciliation,
     ScriptedSteps,
     accepted,
     ambiguous,
     delivered,
+    gave_up,
     job_failed,
     refused,
     still_running,
 )
 from workflows import names
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 Scenario = Callable[[Client], Awaitable[str]]  # plays on a server; answers the workflow's id
@@ -59,8 +64,7 @@ async def completed_by_callback(client: Client) -> str:
     steps = ScriptedSteps(finish=[Finished(GenerationStatus.SUCCEEDED, ["d-1"])])
 
     async def ring(generation: Started) -> None:
-        await steps.arrived["submit"].wait()
-        await asyncio.sleep(0.5)  # the submit's answer first, as in ordinary life
+        await generation.until(EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)  # the submit's answer, as in ordinary life
         await generation.ring()
 
     return await _play(client, steps, then=ring)
@@ -221,7 +225,9 @@ async def ambiguous_and_canceled(client: Client) -> str:
 @scenario
 async def deadline_passed(client: Client) -> str:
     def never_at_the_first(collect: object) -> object:
-        return still_running() if collect.attempt.number == 1 else delivered()  # type: ignore[attr-defined]
+        if collect.attempt.number == 2:  # type: ignore[attr-defined]
+            return delivered()
+        return gave_up() if collect.last else still_running()  # type: ignore[attr-defined]
 
     steps = ScriptedSteps(submit=[accepted(callback_wait_s=0)], collect=[never_at_the_first])
     return await _play(client, steps, deadline_s=1)
@@ -243,6 +249,29 @@ async def webhook_delivered_at_the_third_attempt(client: Client) -> str:
     return await _deliver(
         client, ScriptedDelivery([ScriptedDelivery.refused(), ScriptedDelivery.refused(), "delivered"])
     )
+
+
+@scenario
+async def reconciliation_with_nothing_to_do(client: Client) -> str:
+    return await reconcile(client, ScriptedReconciliation())
+
+
+@scenario
+async def reconciliation_over_several_pages(client: Client) -> str:
+    steps = ScriptedReconciliation(
+        generations=[SweptPage(2, ["d-1"], next_after="g-2"), SweptPage(1)],
+        deliveries=[SweptPage(1, ["d-2", "d-3"], next_after="d-4"), SweptPage(0, ["d-5"])],
+        purges=[True, False],
+        holds_overdue=1,
+    )
+    return await reconcile(client, steps)
+
+
+async def reconcile(client: Client, steps: ScriptedReconciliation) -> str:
+    workflow_id = f"{names.RECONCILIATION_ID}-{uuid.uuid4()}"
+    async with reconciling(client, steps):
+        await client.execute_workflow(ReconciliationWorkflow.run, id=workflow_id, task_queue=names.GENERATIONS_QUEUE)
+    return workflow_id
 
 
 async def _deliver(client: Client, steps: ScriptedDelivery) -> str:

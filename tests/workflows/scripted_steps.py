@@ -11,7 +11,9 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.failures import JOB_RUNNING
 from activities.provider import AbandonAttempt, AdoptJob, Attempt, Collected, CollectJob, SubmitState, Submitted
+from activities.reconciliation import SweptPage
 from domain.ending import failure_of
 from domain.errors import ControlPlaneError
 from domain.generation import Admission, Asset, Finished, GenerationRequest, GenerationStatus, JobRef, Outcome
@@ -131,6 +133,11 @@ def still_running() -> ApplicationError:
     return again(JOB_RUNNING, "still working", timedelta(seconds=5))
 
 
+def gave_up() -> ApplicationError:
+    """The answer to the last look at a job that still runs."""
+    return ApplicationError("still working", type=JOB_RUNNING, non_retryable=True)
+
+
 class ScriptedDelivery:
     """The webhook step with scripted answers."""
 
@@ -153,3 +160,47 @@ class ScriptedDelivery:
         if isinstance(answer, BaseException):
             raise answer
         return str(answer)
+
+
+@dataclass
+class ScriptedReconciliation:
+    """The steps of a sweep with scripted pages, and what was asked of them in order."""
+
+    generations: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
+    deliveries: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
+    purges: list[bool] = field(default_factory=lambda: [False])
+    holds_overdue: int = 0
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+
+    @activity.defn
+    async def end_lost_generations(self, after: str | None) -> SweptPage:
+        self.asked.append(("generations", after))
+        return self.generations.pop(0)
+
+    @activity.defn
+    async def find_lost_deliveries(self, after: str | None) -> SweptPage:
+        self.asked.append(("deliveries", after))
+        return self.deliveries.pop(0)
+
+    @activity.defn
+    async def ring_deliveries(self, delivery_ids: list[str]) -> None:
+        self.asked.append(("ring", delivery_ids))
+
+    @activity.defn
+    async def purge_idempotency_keys(self) -> bool:
+        self.asked.append(("purge", None))
+        return self.purges.pop(0)
+
+    @activity.defn
+    async def report_overdue_holds(self) -> int:
+        self.asked.append(("report", None))
+        return self.holds_overdue
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [
+            self.end_lost_generations,
+            self.find_lost_deliveries,
+            self.ring_deliveries,
+            self.purge_idempotency_keys,
+            self.report_overdue_holds,
+        ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -28,6 +29,7 @@ from tests.workflows.scripted_steps import (
     accepted,
     ambiguous,
     delivered,
+    gave_up,
     job_failed,
     refused,
     still_running,
@@ -57,8 +59,7 @@ async def test_the_callback_path_stays_within_thirty_events(skipping: WorkflowEn
 
     async with working(skipping.client, steps):
         await generation.admit()
-        await steps.arrived["submit"].wait()
-        await asyncio.sleep(0.2)  # let the submit's answer be written first, as at a real provider
+        await generation.until(EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)  # the submit's answer, as in ordinary life
         await generation.ring()
         await generation.ended()
         history = await generation.handle.fetch_history()
@@ -350,8 +351,8 @@ async def test_a_cancel_that_comes_after_the_outputs_is_refused(skipping: Workfl
     async with working(skipping.client, steps):
         await generation.admit()
         await finishing.wait()
-        cancel = asyncio.ensure_future(generation.handle.execute_update("cancel"))
-        await asyncio.sleep(0.1)
+        cancel = asyncio.ensure_future(generation.handle.execute_update("cancel", id="late"))
+        await generation.update_received("late")
         release.set()
         with pytest.raises(WorkflowUpdateFailedError) as refusal:
             await cancel
@@ -380,8 +381,9 @@ async def test_a_job_that_never_ends_meets_its_deadline_and_the_next_provider_is
     skipping: WorkflowEnvironment,
 ) -> None:
     def never_at_the_first(collect: object) -> object:
-        first = collect.attempt.number == 1  # type: ignore[attr-defined]
-        return still_running() if first else delivered()
+        if collect.attempt.number == 2:  # type: ignore[attr-defined]
+            return delivered()
+        return gave_up() if collect.last else still_running()  # type: ignore[attr-defined]
 
     steps = ScriptedSteps(collect=[never_at_the_first])
     generation = Started(skipping.client, a_request(deadline_s=120))
@@ -395,6 +397,37 @@ async def test_a_job_that_never_ends_meets_its_deadline_and_the_next_provider_is
     assert outcome.provider_used == "fal"
     assert [failure.code for failure in outcome.provider_errors] == [ProviderTimedOut.code]
     assert steps.asked["abandon"][0].state is AttemptState.FAILED
+
+
+async def test_a_job_that_ended_during_an_outage_of_ours_still_counts(skipping: WorkflowEnvironment) -> None:
+    """No look was possible before the deadline; the one after it finds the result."""
+
+    def only_the_last(collect: object) -> object:
+        return delivered() if collect.last else still_running()  # type: ignore[attr-defined]
+
+    steps = ScriptedSteps(submit=[accepted(callback_wait_s=0)], collect=[only_the_last])
+    generation = Started(skipping.client, a_request(deadline_s=60))
+
+    async with working(skipping.client, steps):
+        await generation.admit()
+        status = await generation.ended()
+
+    assert status == GenerationStatus.SUCCEEDED
+    assert steps.asked["finish"][0].provider_used == "replicate"
+
+
+async def test_an_adoption_that_gives_up_fails_over_and_holds_nothing_up(skipping: WorkflowEnvironment) -> None:
+    broken = ApplicationError("no such attempt", type="internal_error", non_retryable=True)
+    steps = ScriptedSteps(submit=[ambiguous(), accepted(callback_wait_s=0)], adopt=[broken])
+    generation = Started(skipping.client, a_request())
+
+    async with working(skipping.client, steps):
+        await generation.admit()
+        status = await generation.ended()
+
+    assert status == GenerationStatus.SUCCEEDED
+    assert steps.asked["finish"][0].provider_used == "fal"
+    assert steps.asked["abandon"][0].state is AttemptState.DISCARDED
 
 
 async def test_an_output_that_cannot_be_stored_is_our_fault_and_final(skipping: WorkflowEnvironment) -> None:

@@ -14,6 +14,7 @@ from domain.generation import GenerationRequest, GenerationStatus
 from tests.workflows.record_histories import FOLDER
 from tests.workflows.scenarios import SCENARIOS
 from workflows.generation import GenerationWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 RECORDED = sorted(FOLDER.glob("*.json"))
@@ -26,7 +27,7 @@ def history(name: str) -> WorkflowHistory:
 
 @pytest.mark.parametrize("name", [path.stem for path in RECORDED])
 async def test_a_recorded_history_replays(name: str) -> None:
-    replayer = Replayer(workflows=[GenerationWorkflow, WebhookDeliveryWorkflow])
+    replayer = Replayer(workflows=[GenerationWorkflow, ReconciliationWorkflow, WebhookDeliveryWorkflow])
 
     result = await replayer.replay_workflow(history(name), raise_on_replay_failure=False)
 

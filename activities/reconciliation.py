@@ -1,0 +1,131 @@
+"""Finding what was left behind, by comparing the records with the executions that Temporal knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from temporalio import activity
+from temporalio.service import RPCError
+
+from activities.failures import named_failures
+from activities.heartbeat import heartbeating
+from domain import ending
+from domain.errors import ControlPlaneError
+from store import generations, idempotency, ledger, webhooks
+from store.connection import Pool, single
+
+GENERATION_AGE = timedelta(minutes=10)  # nobody asks about younger ones
+DELIVERY_AGE = timedelta(minutes=2)
+PAGE_ROWS = 100
+PURGE_ROWS = 1000
+
+log = logging.getLogger("babysea.reconciliation")
+
+
+class Execution(StrEnum):
+    """What Temporal knows of the workflow that works on something."""
+
+    RUNNING = "running"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"  # never started, or closed so long ago that it was removed
+
+
+@dataclass(frozen=True)
+class SweptPage:
+    ended: int
+    deliveries: list[str] = field(default_factory=list)  # to be rung
+    next_after: str | None = None  # the cursor of the next page; None: this was the last one
+
+
+class ReconciliationActivities:
+    """Each step looks at one page and may be repeated. A row that fails is logged and left to the next sweep."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        generation_execution: Callable[[str], Awaitable[Execution]],
+        delivery_execution: Callable[[str], Awaitable[Execution]],
+        page_rows: int = PAGE_ROWS,
+    ) -> None:
+        self._pool = pool
+        self._generation_execution = generation_execution
+        self._delivery_execution = delivery_execution
+        self._page_rows = page_rows
+
+    @activity.defn
+    async def end_lost_generations(self, after: str | None) -> SweptPage:
+        """End as expired the generations whose workflow is gone. One whose workflow runs is left to it, however old.
+
+        A repeat does not see those that ended the first time; `find_lost_deliveries` sees their webhooks.
+        """
+        ended, deliveries = 0, list[str]()
+        with named_failures(), heartbeating():
+            async with single(self._pool) as conn:
+                page = await generations.unended(conn, older_than=GENERATION_AGE, after=after, limit=self._page_rows)
+            for each in page:
+                with _left_to_the_next_sweep("generation", each.generation_id):
+                    if await self._generation_execution(each.generation_id) is Execution.RUNNING:
+                        continue
+                    outcome = ending.expired(generation_id=each.generation_id, account_id=each.account_id)
+                    async with single(self._pool) as conn:
+                        finished = await generations.finish(conn, outcome)
+                    log.warning("generation_expired generation=%s", each.generation_id)
+                    ended += 1
+                    deliveries += finished.deliveries
+        return SweptPage(ended, deliveries, self._next_after([each.generation_id for each in page]))
+
+    @activity.defn
+    async def find_lost_deliveries(self, after: str | None) -> SweptPage:
+        """Name the deliveries that were never started, and give up those whose workflow closed without an end: an
+        operator stopped it, the endpoint is disabled, or it cannot be sent. Starting it again would change none of it.
+        """
+        given_up, never_started = 0, list[str]()
+        with named_failures(), heartbeating():
+            async with single(self._pool) as conn:
+                page = await webhooks.overdue(conn, older_than=DELIVERY_AGE, after=after, limit=self._page_rows)
+            for delivery_id in page:
+                with _left_to_the_next_sweep("delivery", delivery_id):
+                    execution = await self._delivery_execution(delivery_id)
+                    if execution is Execution.UNKNOWN:
+                        never_started.append(delivery_id)
+                    elif execution is Execution.CLOSED:
+                        async with single(self._pool) as conn:
+                            given_up += await webhooks.give_up(conn, delivery_id)
+                        log.warning("delivery_given_up delivery=%s", delivery_id)
+        return SweptPage(given_up, never_started, self._next_after(page))
+
+    @activity.defn
+    async def purge_idempotency_keys(self) -> bool:
+        """Remove a batch of keys past their life. True while there may be more."""
+        with named_failures():
+            async with single(self._pool) as conn:
+                return await idempotency.purge(conn, limit=PURGE_ROWS) == PURGE_ROWS
+
+    @activity.defn
+    async def report_overdue_holds(self) -> int:
+        """Log the oldest holds that are open past their deadline, as an alarm: after `end_lost_generations` these are
+        of generations that run far too long, or that cannot be ended."""
+        with named_failures():
+            async with single(self._pool) as conn:
+                holds = await ledger.overdue(conn, limit=self._page_rows)
+        for hold in holds:
+            log.error("hold_overdue work=%s account=%s since=%s", hold.work_id, hold.account_id, hold.expires_at)
+        return len(holds)
+
+    def _next_after(self, ids: list[str]) -> str | None:
+        return ids[-1] if len(ids) == self._page_rows else None
+
+
+@contextmanager
+def _left_to_the_next_sweep(kind: str, row_id: str) -> Iterator[None]:
+    """One bad row must not block the rows behind it."""
+    try:
+        yield
+    except (ControlPlaneError, RPCError) as error:
+        log.warning("reconciliation_skipped %s=%s cause=%r", kind, row_id, error)

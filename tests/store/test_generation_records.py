@@ -1,0 +1,82 @@
+"""Reading generations, and deleting them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from psycopg import AsyncConnection
+
+from domain.errors import (
+    GenerationInProgress,
+    GenerationNotFound,
+)
+from domain.generation import MediaType
+from store import generations
+from store.timeline import timeline
+from tests.store.builders import (
+    a_processing,
+    an_account,
+    an_admitted,
+    an_asset,
+    cancellation,
+    failure,
+    success,
+)
+
+pytestmark = pytest.mark.usefixtures("books_that_balance")
+
+Conn = AsyncConnection[Any]
+
+
+async def test_another_accounts_generation_is_not_there(conn: Conn, account_id: str) -> None:
+    """INV-23."""
+    request = await an_admitted(conn, account_id)
+
+    assert await generations.get(conn, await an_account(conn), request.generation_id) is None
+
+
+async def test_a_page_lists_the_newest_first_and_counts_all(conn: Conn, account_id: str) -> None:
+    requests = [await an_admitted(conn, account_id) for _ in range(3)]
+
+    first, total = await generations.page(conn, account_id, limit=2, offset=0)
+    rest, _ = await generations.page(conn, account_id, limit=2, offset=2)
+
+    assert total == 3
+    assert [one.generation_id for one in first + rest] == [one.generation_id for one in reversed(requests)]
+
+
+async def test_what_has_not_ended_is_in_flight(conn: Conn, account_id: str) -> None:
+    await an_admitted(conn, account_id)
+    await a_processing(conn, account_id)
+    await generations.finish(conn, cancellation(await an_admitted(conn, account_id)))
+    await an_admitted(conn, account_id, media_type=MediaType.VIDEO)
+
+    assert await generations.in_flight(conn, account_id, MediaType.IMAGE) == 2
+    assert await generations.in_flight(conn, account_id, MediaType.VIDEO) == 1
+
+
+async def test_a_deletion_hides_the_record_and_forgets_the_prompt(conn: Conn, account_id: str) -> None:
+    """INV-22: the books keep their rows."""
+    request = await a_processing(conn, account_id)
+    with pytest.raises(GenerationInProgress):
+        await generations.mark_deleted(conn, account_id, request.generation_id)
+    await generations.finish(conn, success(request))
+    with pytest.raises(GenerationNotFound):
+        await generations.mark_deleted(conn, await an_account(conn), request.generation_id)
+
+    keys = await generations.mark_deleted(conn, account_id, request.generation_id)
+
+    assert keys == [an_asset(request).key]
+    assert await generations.get(conn, account_id, request.generation_id) is None
+    assert await generations.page(conn, account_id, limit=10, offset=0) == ([], 0)
+    assert (await timeline(conn, request.generation_id)).record.params == {}
+    with pytest.raises(GenerationNotFound):
+        await generations.mark_deleted(conn, account_id, request.generation_id)
+
+
+async def test_a_failed_generation_has_no_files_to_delete(conn: Conn, account_id: str) -> None:
+    request = await an_admitted(conn, account_id)
+    await generations.finish(conn, failure(request))
+
+    assert await generations.mark_deleted(conn, account_id, request.generation_id) == []

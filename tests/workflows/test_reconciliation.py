@@ -1,0 +1,53 @@
+"""The sweep, page by page, with scripted steps."""
+
+from __future__ import annotations
+
+from temporalio.testing import WorkflowEnvironment
+
+from activities.reconciliation import SweptPage
+from tests.workflows.scenarios import reconcile
+from tests.workflows.scripted_steps import ScriptedReconciliation
+from workflows.reconciliation import Reconciled, ReconciliationWorkflow
+
+
+async def swept(environment: WorkflowEnvironment, steps: ScriptedReconciliation) -> Reconciled:
+    workflow_id = await reconcile(environment.client, steps)
+    return await environment.client.get_workflow_handle_for(ReconciliationWorkflow.run, workflow_id).result()
+
+
+async def test_a_sweep_that_finds_nothing_rings_nobody(skipping: WorkflowEnvironment) -> None:
+    steps = ScriptedReconciliation()
+
+    done = await swept(skipping, steps)
+
+    assert done == Reconciled(0, 0, 0, 0)
+    assert steps.asked == [("generations", None), ("deliveries", None), ("purge", None), ("report", None)]
+
+
+async def test_a_sweep_walks_every_page_and_rings_what_each_one_found(skipping: WorkflowEnvironment) -> None:
+    steps = ScriptedReconciliation(
+        generations=[SweptPage(2, ["d-1"], next_after="g-2"), SweptPage(1)],
+        deliveries=[SweptPage(1, ["d-2", "d-3"], next_after="d-4"), SweptPage(0, ["d-5"])],
+        holds_overdue=4,
+    )
+
+    done = await swept(skipping, steps)
+
+    assert done == Reconciled(generations_expired=3, deliveries_rung=3, deliveries_given_up=1, holds_overdue=4)
+    assert steps.asked[:7] == [
+        ("generations", None),
+        ("ring", ["d-1"]),
+        ("generations", "g-2"),
+        ("deliveries", None),
+        ("ring", ["d-2", "d-3"]),
+        ("deliveries", "d-4"),
+        ("ring", ["d-5"]),
+    ]
+
+
+async def test_a_sweep_purges_batch_by_batch_until_nothing_is_left(skipping: WorkflowEnvironment) -> None:
+    steps = ScriptedReconciliation(purges=[True, True, False])
+
+    await swept(skipping, steps)
+
+    assert [step for step, _ in steps.asked].count("purge") == 3
