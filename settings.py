@@ -91,7 +91,10 @@ class Settings(BaseSettings):
     )
     adoption_window_s: float = Field(30, gt=0, description="How long a job behind an ambiguous submit is looked for.")
     admission_timeout_s: float = Field(
-        15, gt=0, lt=ADMISSION_TIMEOUT_BELOW_S, description="How long the API waits for a generation to be admitted; below 55."
+        15,
+        gt=0,
+        lt=ADMISSION_TIMEOUT_BELOW_S,
+        description="How long the API waits for a generation to be admitted; below 55.",
     )
     webhook_timeout_s: float = Field(
         10, gt=0, lt=WEBHOOK_TIMEOUT_BELOW_S, description="One webhook request to a customer; below 20."

@@ -75,7 +75,7 @@ def guides(base_url: str) -> Iterator[Guide]:
             "An account's endpoints are told of its generations: one POST for each event, whose body is JSON and never "
             "changes between attempts. Any 2xx is a receipt; answer first, work later.",
             Rows(
-                ("Event", "When", "In `webhook_data` beside account, generation and model"),
+                ("Event", "When", "In webhook_data, beside account, generation and model"),
                 (
                     (WebhookEvent.GENERATION_STARTED, "a provider accepted a job", "`generation_provider_initialize`"),
                     (

@@ -18,7 +18,7 @@ from temporalio.common import (
 )
 
 from api.failures import named_failure
-from domain.errors import AdmissionUnknown, DatabaseUnavailable, EngineUnavailable
+from domain.errors import AdmissionUnknown, EngineUnavailable
 from domain.generation import Admission, GenerationRequest, GenerationStatus
 from store import generations
 from store.connection import Pool, transaction
@@ -57,7 +57,7 @@ async def _admitted_or_abandoned(pool: Pool, request: GenerationRequest) -> Admi
     try:
         async with asyncio.timeout(ABANDON_WITHIN_S), transaction(pool) as conn:
             abandoned = await generations.abandon(conn, request, code=unanswered.code, message=unanswered.message)
-    except (DatabaseUnavailable, TimeoutError) as unknown:
+    except Exception as unknown:
         raise AdmissionUnknown(
             "It is not known whether the generation was accepted. Ask for it by its id before trying again.",
             details={"generation_id": request.generation_id},

@@ -53,8 +53,8 @@ class Unended:
 async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admission:
     """Record the generation and hold its quote. One statement.
 
-    Raises InsufficientCredits, AccountFrozen, AccountNotFound, or EngineUnavailable when it is too late for this or the
-    generation was abandoned; then nothing is written.
+    Raises InsufficientCredits, AccountFrozen, AccountNotFound, InvalidInput for a second replay, or EngineUnavailable
+    when it is too late for this or the generation was abandoned; then nothing is written.
     """
     hold_s = request.deadline_s * len(request.candidates) + HOLD_MARGIN_S
     parameters = {**_columns(request), "hold_s": hold_s, "admit_by": request.admit_by}
@@ -76,6 +76,8 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
             )
         case "frozen":
             raise AccountFrozen("The account is frozen.")
+        case "replayed":
+            raise InvalidInput("The generation is being run again already, or was so with success.")
         case "late":
             raise EngineUnavailable("The generation could not be admitted in time.")
         case "abandoned":

@@ -51,6 +51,7 @@ class Delivery:
     created_at: datetime
     state: DeliveryState
     endpoint_enabled: bool
+    attempts_made: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", DeliveryState(self.state))

@@ -2,7 +2,7 @@
 -- accept it, finish. Each may be run again: it has the effect of once and gives the same answer.
 
 -- Record the generation and hold its quote:
--- admitted | late | abandoned | insufficient | frozen | foreign, or another word of ledger.reserve that nobody expects.
+-- admitted | late | replayed | abandoned | insufficient | frozen | foreign, or another word of ledger.reserve that nobody expects.
 -- Anything but `admitted` leaves no trace.
 CREATE FUNCTION store.admit_generation(
     p_generation_id uuid, p_account_id uuid, p_region text, p_model text, p_media_type text, p_params jsonb,
@@ -37,6 +37,7 @@ BEGIN
     END IF;
     SELECT account_id, abandoned INTO owner_id, given_up FROM store.generations WHERE generation_id = p_generation_id;
     RETURN CASE
+        WHEN NOT FOUND AND p_replay_of IS NOT NULL AND now <= to_timestamp(p_admit_by) THEN 'replayed'
         WHEN NOT FOUND THEN 'late'
         WHEN owner_id <> p_account_id THEN 'foreign'
         WHEN given_up THEN 'abandoned'

@@ -21,7 +21,8 @@ UPDATE store.webhook_endpoints SET enabled = %(enabled)s, consecutive_failures =
 -- name: delivery
 SELECT delivery.delivery_id::text, delivery.endpoint_id::text, delivery.account_id::text, endpoint.url,
        endpoint.secret_sealed, delivery.event, delivery.body, delivery.created_at, delivery.state,
-       endpoint.enabled AS endpoint_enabled
+       endpoint.enabled AS endpoint_enabled,
+       (SELECT count(*) FROM store.webhook_attempts AS made WHERE made.delivery_id = delivery.delivery_id) AS attempts_made
   FROM store.webhook_deliveries AS delivery JOIN store.webhook_endpoints AS endpoint USING (endpoint_id)
  WHERE delivery.delivery_id = %(delivery_id)s::uuid;
 
