@@ -14,7 +14,7 @@ STACK_TESTS := tests/embedded tests/cli tests/end_to_end
 STACK_TESTS_HERE = $(wildcard $(STACK_TESTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test bench migrate clean
+.PHONY: help setup run demo format check test bench migrate clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,10 @@ demo: ## three generations through the whole system: failover, callback, polled 
 	@$(INSTALL) --extras embedded
 	@exec $(BIN)/babysea demo $(ARGS)
 
+format: setup ## lay out the code, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
 check: setup ## format, lint, types, layers and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,7 +47,7 @@ test: setup ## every test
 bench: setup ## measure throughput and latency on this machine
 	@exec $(BIN)/python -m bench $(ARGS)
 
-migrate: ## bring the database of BABYSEA_DATABASE_URL to the newest schema
+migrate: ## bring the database to the newest schema: that of BABYSEA_DATABASE_URL, else of the stack that runs here
 	@$(INSTALL) --extras embedded
 	@exec $(BIN)/babysea migrate
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -14,27 +13,8 @@ from adapters.s3_store import S3Store
 from domain.assets import ObjectStore
 from domain.generation import MediaType
 from domain.provider import Provider
-from domain.sealing import derive_key
+from domain.sealing import Keys
 from settings import Settings
-
-
-@dataclass(frozen=True)
-class Keys:
-    """One key per purpose, all derived from the root secret."""
-
-    api_keys: bytes
-    callback_tokens: bytes
-    file_urls: bytes
-    webhook_secrets: bytes
-
-    @classmethod
-    def derived_from(cls, root: str) -> Keys:
-        return cls(
-            api_keys=derive_key(root, "api-keys"),
-            callback_tokens=derive_key(root, "callback-tokens"),
-            file_urls=derive_key(root, "file-urls"),
-            webhook_secrets=derive_key(root, "webhook-secrets"),
-        )
 
 
 def keys(settings: Settings) -> Keys:

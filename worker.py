@@ -40,6 +40,7 @@ from domain import callback_token
 from domain.assets import Fetcher, ObjectStore
 from domain.generation import MediaType, workflow_id
 from domain.provider import Provider
+from domain.sealing import Keys
 from settings import Settings
 from store.connection import Pool, open_pool
 from workflows import names, options
@@ -72,7 +73,7 @@ class Parts:
 
     client: Client
     pool: Pool
-    keys: composition.Keys
+    keys: Keys
     providers: dict[str, Provider]
     store: ObjectStore
     fetcher: Fetcher

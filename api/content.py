@@ -18,7 +18,7 @@ from api import samples, schemas
 from api.dependencies import Handles, Reader, Remover
 from api.envelope import optional_timestamp, success, timestamp
 from api.errors import documented
-from api.failures import named_failure
+from api.failures import engine_unanswered, named_failure
 from api.services import Services
 from domain import errors as e
 from domain.assets import ObjectStore
@@ -130,20 +130,19 @@ async def _record(handles: Services, account_id: str, generation_id: str) -> Gen
 
 async def _cancel(temporal: Client, generation_id: str) -> Cancellation:
     """The workflow decides the race with a completion. One that has ended already has lost it for the caller."""
+    workflow = temporal.get_workflow_handle_for(GenerationWorkflow.run, workflow_id(generation_id))
     try:
         async with asyncio.timeout(CANCEL_WITHIN_S):
-            return await temporal.get_workflow_handle_for(
-                GenerationWorkflow.run, workflow_id(generation_id)
-            ).execute_update(GenerationWorkflow.cancel)
+            return await workflow.execute_update(GenerationWorkflow.cancel)
     except WorkflowUpdateFailedError as refused:
         raise named_failure(refused) from refused
     except RPCError as failure:
         if failure.status is RPCStatusCode.NOT_FOUND:
             raise _not_cancelable() from failure
-        raise _engine_away() from failure
+        raise engine_unanswered() from failure
     except Exception as failure:
         log.warning("cancel_unanswered generation=%s cause=%r", generation_id, failure)
-        raise _engine_away() from failure
+        raise engine_unanswered() from failure
 
 
 async def _shown(handles: Services, record: GenerationRecord) -> dict[str, Any]:
@@ -192,7 +191,3 @@ async def _output_files(objects: ObjectStore, record: GenerationRecord, ttl: tim
 
 def _not_cancelable() -> e.GenerationNotCancelable:
     return e.GenerationNotCancelable("The generation has already ended.")
-
-
-def _engine_away() -> e.EngineUnavailable:
-    return e.EngineUnavailable("The workflow engine did not answer in time.", retry_after=timedelta(seconds=2))

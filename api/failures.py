@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from temporalio.exceptions import ApplicationError
 
-from domain.errors import ControlPlaneError, InternalError
+from domain.errors import ControlPlaneError, EngineUnavailable, InternalError
+
+RETRY_AFTER = timedelta(seconds=2)
 
 
 def named_failure(failure: BaseException) -> ControlPlaneError:
@@ -16,6 +20,10 @@ def named_failure(failure: BaseException) -> ControlPlaneError:
             return _BY_TYPE[cause.type](cause.message, details=details)
         cause = cause.__cause__
     return InternalError("An unexpected error occurred.")
+
+
+def engine_unanswered() -> EngineUnavailable:
+    return EngineUnavailable("The workflow engine did not answer in time.", retry_after=RETRY_AFTER)
 
 
 def _tree(kind: type[ControlPlaneError]) -> list[type[ControlPlaneError]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
@@ -17,15 +16,14 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
-from api.failures import named_failure
-from domain.errors import AdmissionUnknown, EngineUnavailable
+from api.failures import engine_unanswered, named_failure
+from domain.errors import AdmissionUnknown
 from domain.generation import Admission, GenerationRequest, GenerationStatus
 from store import generations
 from store.connection import Pool, transaction
 from workflows import names
 from workflows.generation import GenerationWorkflow
 
-RETRY_AFTER = timedelta(seconds=2)
 ABANDON_WITHIN_S = 5.0
 
 log = logging.getLogger("babysea.api")
@@ -53,7 +51,7 @@ async def start_once(temporal: Client, pool: Pool, request: GenerationRequest, *
 
 async def _admitted_or_abandoned(pool: Pool, request: GenerationRequest) -> Admission:
     """Write the generation down as failed before it can be admitted, or learn that it has been admitted."""
-    unanswered = EngineUnavailable("The workflow engine did not answer in time.", retry_after=RETRY_AFTER)
+    unanswered = engine_unanswered()
     try:
         async with asyncio.timeout(ABANDON_WITHIN_S), transaction(pool) as conn:
             abandoned = await generations.abandon(conn, request, code=unanswered.code, message=unanswered.message)

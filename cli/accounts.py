@@ -9,11 +9,11 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from cli import derived_keys
 from cli.errors import CommandFailed
 from domain import keys as key_rules
+from domain.sealing import Keys
 from settings import Settings
-from store import accounts, keys
+from store import accounts, keys, ledger
 from store.accounts import Account
 
 
@@ -29,6 +29,21 @@ async def account_named_or_made(conn: AsyncConnection[Any], name: str, *, plan: 
     return await accounts.by_name(conn, name) or await accounts.create(conn, name, plan=plan)
 
 
+async def account_with_credits(
+    conn: AsyncConnection[Any], name: str, *, plan: str, microcredits: int, reason: str
+) -> Account:
+    """Make the account, and grant the credits: once for a reason, however often this is repeated."""
+    account = await account_named_or_made(conn, name, plan=plan)
+    await ledger.grant(
+        conn,
+        account_id=account.account_id,
+        amount=microcredits,
+        source=ledger.GrantSource.PROMOTION,
+        key=f"{reason}/{account.account_id}",
+    )
+    return account
+
+
 async def make_key(
     conn: AsyncConnection[Any],
     settings: Settings,
@@ -40,7 +55,8 @@ async def make_key(
     ip_allowlist: list[str] | None = None,
 ) -> tuple[keys.ApiKeyRow, str]:
     """The stored row, and the key itself, which is kept nowhere. Raises InvalidInput."""
-    minted = key_rules.mint(derived_keys.api_keys(settings), os.urandom(key_rules.RANDOM_BYTES))
+    derived = Keys.derived_from(settings.secret_key.get_secret_value())
+    minted = key_rules.mint(derived.api_keys, os.urandom(key_rules.RANDOM_BYTES))
     now = datetime.now(UTC)
     row = keys.ApiKeyRow(
         api_key_id=str(uuid.uuid4()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import asdict
 from typing import Annotated
@@ -13,18 +12,20 @@ from cli.deployment import DataOption, Deployment, JsonOption, with_database
 from cli.errors import CommandFailed
 from cli.keys import AccountOption
 from cli.output import credits, err, out, print_json
+from domain.errors import InvalidInput
+from domain.pricing import microcredits_from_text
 from embedded.config import DATA_DEFAULT
 
 credits_commands = typer.Typer(no_args_is_help=True, help="Credits of an account; 1 credit is 1 USD.")
 
-_AMOUNT = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
-
 
 def microcredits_from(text: str) -> int:
     """Read `12`, `0.5` or `0.000001` exactly. Raises CommandFailed for anything else, zero included."""
-    match = _AMOUNT.fullmatch(text)
-    amount = int(match[1]) * 1_000_000 + int((match[2] or "").ljust(6, "0")) if match else 0
-    if amount == 0:
+    try:
+        amount = microcredits_from_text(text)
+    except InvalidInput:
+        amount = 0
+    if amount <= 0:
         raise CommandFailed(f"{text!r} is not an amount: give credits above zero with at most six decimals, like 12.5.")
     return amount
 

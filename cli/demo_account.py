@@ -6,9 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.accounts import account_named_or_made, make_key
+from cli.accounts import account_with_credits, make_key
 from cli.deployment import Deployment
-from store import ledger
 from store.accounts import Account
 from store.connection import Pool, transaction
 
@@ -29,15 +28,7 @@ async def prepare(deployment: Deployment, pool: Pool, data: Path) -> DemoAccount
     """Make whatever of it is missing. Safe to repeat: the grant has a key of its own."""
     file = data / KEY_FILE
     async with transaction(pool) as conn:
-        account = await account_named_or_made(conn, NAME, plan=PLAN)
-        await ledger.grant(
-            conn,
-            account_id=account.account_id,
-            amount=CREDITS,
-            source=ledger.GrantSource.PROMOTION,
-            key=f"{GRANT_KEY}/{account.account_id}",
-            note="the demo account's credits",
-        )
+        account = await account_with_credits(conn, NAME, plan=PLAN, microcredits=CREDITS, reason=GRANT_KEY)
         if file.exists():
             return DemoAccount(account, file.read_text().strip())
         _, key = await make_key(conn, deployment.settings, account, scopes=["full_access"], name="demo")

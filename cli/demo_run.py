@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import secrets
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from cli import derived_keys
-from cli.accounts import account_named_or_made, make_key
+from cli.accounts import account_with_credits, make_key
 from cli.api_client import ApiClient
 from cli.demo_scenes import SCENES, Scene
 from cli.deployment import Deployment
+from cli.endpoints import add_endpoint, new_secret
 from cli.output import credits
 from cli.receiver import Receiver
 from cli.show import story_of
 from cli.timeline import Document
 from domain.errors import DatabaseUnavailable
-from domain.sealing import seal
 from store import ledger, webhooks
 from store.accounts import Account
 from store.connection import Pool, transaction
@@ -49,7 +46,7 @@ def _check(name: str, passed: bool, detail: str = "") -> Check:
 
 async def run(deployment: Deployment, *, say: Say) -> dict[str, Any]:
     """Everything that the demo prints, as one document. Raises CommandFailed when a part stays away."""
-    secret = f"whsec_{secrets.token_urlsafe(24)}"
+    secret = new_secret()
     pool = await patiently(lambda: _pool(deployment))
     try:
         async with Receiver(secret) as receiver:
@@ -95,27 +92,11 @@ async def _pool(deployment: Deployment) -> Pool:
 async def _customer(deployment: Deployment, pool: Pool, url: str, secret: str) -> Customer:
     """An account of this run alone, so that its books tell of nothing else."""
     name = f"demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {os.urandom(3).hex()}"
-    sealing_key = derived_keys.webhook_secrets(deployment.settings)
     async with transaction(pool) as conn:
-        account = await account_named_or_made(conn, name, plan=PLAN)
-        await ledger.grant(
-            conn,
-            account_id=account.account_id,
-            amount=GRANT,
-            source=ledger.GrantSource.PROMOTION,
-            key=f"demo/{account.account_id}",
-        )
+        account = await account_with_credits(conn, name, plan=PLAN, microcredits=GRANT, reason="demo")
         _, key = await make_key(conn, deployment.settings, account, scopes=["full_access"], name="demo")
-        endpoint_id = str(uuid.uuid4())
-        await webhooks.insert_endpoint(
-            conn,
-            endpoint_id=endpoint_id,
-            account_id=account.account_id,
-            url=url,
-            secret_sealed=seal(sealing_key, secret.encode(), endpoint_id.encode()),
-            events=EVENTS,
-        )
-    return Customer(account, key, endpoint_id)
+        endpoint = await add_endpoint(conn, deployment.settings, account, url=url, secret=secret, events=EVENTS)
+    return Customer(account, key, endpoint.endpoint_id)
 
 
 async def _retire(pool: Pool, customer: Customer) -> None:

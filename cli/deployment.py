@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from cli.errors import CommandFailed
 from embedded import running
@@ -54,18 +55,43 @@ def find(data: Path = DATA_DEFAULT) -> Deployment:
     if "BABYSEA_DATABASE_URL" not in os.environ and (stack := running.find(data)) is not None:
         return of_stack(stack)
     try:
-        return Deployment(Settings())  # type: ignore[call-arg]  # the required ones come from the environment
-    except ValidationError as error:
-        missing = ", ".join(f"BABYSEA_{str(problem['loc'][0]).upper()}" for problem in error.errors())
-        raise CommandFailed(
-            f"No embedded stack runs on {data}, and the settings do not name another system: {missing}. "
+        return Deployment(settings_of_environment())
+    except SettingsRefused as refused:
+        raise SettingsRefused(
+            f"No embedded stack runs on {data}, and the settings do not name another system.\n{refused}\n"
             "Start one with `make run` (or `babysea up`), or set what .env.example lists."
         ) from None
 
 
 def of_stack(stack: running.RunningStack) -> Deployment:
-    given = {name.removeprefix("BABYSEA_").lower(): value for name, value in stack.settings_environment().items()}
-    return Deployment(Settings(_env_file=None, **given), stack)  # type: ignore[call-arg, arg-type]  # texts, as pydantic reads them
+    return Deployment(settings_of(stack.settings_environment()), stack)
+
+
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """What a stack gives to its own processes, read as they read it, without an `.env` file."""
+    given = {name.removeprefix("BABYSEA_").lower(): value for name, value in environment.items()}
+    return Settings(_env_file=None, **given)  # type: ignore[call-arg, arg-type]  # texts, as pydantic reads them
+
+
+class SettingsRefused(CommandFailed):
+    """One line for each setting that is missing or wrong."""
+
+
+def settings_of_environment() -> Settings:
+    """From BABYSEA_* and `.env`. Raises SettingsRefused."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # the required ones come from the environment
+    except ValidationError as error:
+        raise SettingsRefused("\n".join(_rule(problem) for problem in error.errors())) from None
+
+
+def _rule(problem: ErrorDetails) -> str:
+    field = str(problem["loc"][0]) if problem["loc"] else None
+    if field is None:  # a rule about several of them, which names them itself
+        return problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return f"BABYSEA_{field.upper()} is missing. {Settings.model_fields[field].description}"
+    return f"BABYSEA_{field.upper()} is refused: {problem['msg'].removeprefix('Value error, ')}."
 
 
 def with_database(data: Path, step: Callable[[Deployment, Pool], Awaitable[T]]) -> T:

@@ -14,9 +14,9 @@ from cli.api_client import ApiClient
 from cli.deployment import DataOption, Deployment, JsonOption
 from cli.errors import CommandFailed
 from cli.output import err, out, print_json
+from cli.waiting import longest_life_s
+from domain.generation import MediaType
 from embedded.config import DATA_DEFAULT
-
-WAIT_S = 1800.0
 
 
 def generate(
@@ -67,18 +67,26 @@ async def _generate(
     target: Deployment, key: str, model: str, body: dict[str, Any], idempotency_key: str | None, *, wait: bool
 ) -> dict[str, Any]:
     async with ApiClient(target.api_url, key) as api:
-        media_type = await media_type_of(api, model)
+        entry = await library_entry(api, model)
+        media_type = str(entry["model_type"])
         generation_id = await api.generate(media_type, model, body, idempotency_key or f"cli-{uuid.uuid4()}")
         err.print(f"Generation {generation_id} started.")
-        return await (api.ended(generation_id, within_s=WAIT_S) if wait else api.content(generation_id))
+        if not wait:
+            return await api.content(generation_id)
+        import composition
+
+        deadline_s = composition.deadlines(target.settings)[MediaType(media_type)]
+        return await api.ended(
+            generation_id, within_s=longest_life_s(deadline_s, candidates=len(entry["model_supported_provider"]))
+        )
 
 
-async def media_type_of(api: ApiClient, model: str) -> str:
+async def library_entry(api: ApiClient, model: str) -> dict[str, Any]:
     """Raises CommandFailed for a model that is not in the library."""
     for entry in await api.models():
         if entry["model_identifier"] == model:
-            return str(entry["model_type"])
-    raise CommandFailed(f"There is no model {model!r}. The library is at GET /v1/library/models.")
+            return entry
+    raise CommandFailed(f"There is no model {model!r}. `babysea models` lists them.")
 
 
 def _demo_key(target: Deployment) -> str:

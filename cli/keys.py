@@ -6,12 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+from click import Choice
 
+from api.rate_limits import REQUESTS_PER_MINUTE
 from cli.deployment import DataOption, Deployment, JsonOption, with_database
 from cli.errors import CommandFailed
 from cli.output import err, out, print_json, print_table
+from domain import keys as key_rules
 from embedded.config import DATA_DEFAULT
 from store.keys import KeyOwner
+
+PLAN_DEFAULT = "free"
 
 keys_commands = typer.Typer(no_args_is_help=True, help="API keys of an account.")
 
@@ -21,10 +26,15 @@ AccountOption = Annotated[str, typer.Option("--account", help="Name of the accou
 @keys_commands.command()
 def create(
     account: AccountOption,
-    preset: Annotated[
-        str, typer.Option(help="What it may do: full_access, generate_only, read_only or monitor_only.")
-    ] = "full_access",
-    scope: Annotated[list[str] | None, typer.Option(help="Single scopes in place of a preset; repeatable.")] = None,
+    preset: Annotated[str, typer.Option(help=f"What it may do: {', '.join(key_rules.PRESETS)}.")] = "full_access",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Single scopes in place of a preset, repeatable: {', '.join(key_rules.Scope)}."),
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(click_type=Choice(list(REQUESTS_PER_MINUTE)), help="Plan of an account made now; default: free."),
+    ] = None,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "command line",
     expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until it stops working.")] = None,
     allow_ip: Annotated[
@@ -39,7 +49,9 @@ def create(
 
     async def step(deployment: Deployment, pool: Pool) -> dict[str, object]:
         async with transaction(pool) as conn:
-            owner = await account_named_or_made(conn, account)
+            owner = await account_named_or_made(conn, account, plan=plan or PLAN_DEFAULT)
+            if plan and owner.plan != plan:
+                raise CommandFailed(f"Account {account!r} exists, on the plan {owner.plan!r}; no key was made.")
             row, secret = await make_key(
                 conn,
                 deployment.settings,
@@ -54,6 +66,7 @@ def create(
             "api_key_id": row.api_key_id,
             "account_id": owner.account_id,
             "account": owner.name,
+            "plan": owner.plan,
             "name": row.name,
             "scopes": row.scopes,
             "region": row.region,
@@ -109,7 +122,7 @@ def revoke(
     api_key_id: Annotated[str, typer.Argument(help="Its id, from `babysea keys list`.")],
     data: DataOption = DATA_DEFAULT,
 ) -> None:
-    """Make a key useless, at once and for good."""
+    """Make a key useless within a second, and for good."""
     from store import keys
     from store.connection import Pool, transaction
 
@@ -123,8 +136,6 @@ def revoke(
 
 
 def _state(row: KeyOwner) -> str:
-    from domain import keys as key_rules
-
     return key_rules.state(
         now=datetime.now(UTC),
         region=row.region,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -17,10 +18,13 @@ from cli.demo import demo
 from cli.errors import CommandFailed
 from cli.generate import generate
 from cli.keys import keys_commands
-from cli.output import err
+from cli.listing import list_generations
+from cli.models import models
+from cli.output import err, out
 from cli.replay import replay
 from cli.show import show
 from cli.up import up
+from cli.webhooks import webhooks_commands
 from domain.errors import ControlPlaneError
 from embedded.errors import StackError
 
@@ -39,7 +43,8 @@ class Commands(TyperGroup):
 
 
 def _say(message: str) -> None:
-    err.print(f"[red]error:[/] {escape(message)}")
+    for line in message.splitlines():
+        err.print(f"[red]error:[/] {escape(line)}")
 
 
 app = typer.Typer(
@@ -51,13 +56,33 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Execution control plane for generative media: one API, many providers, every generation durable.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(version("babysea-control-plane"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The options of `babysea` itself."""
+
+
 app.command()(up)
 app.command()(demo)
 app.add_typer(keys_commands, name="keys")
 app.add_typer(credits_commands, name="credits")
 app.command()(generate)
 app.command()(show)
+app.command("list")(list_generations)
 app.command()(replay)
+app.command()(models)
+app.add_typer(webhooks_commands, name="webhooks")
 app.command()(programs.migrate)
 app.command()(programs.worker)
 app.command()(programs.api)

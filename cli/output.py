@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from domain.pricing import text_from_microcredits
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -33,9 +35,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def credits(microcredits: int) -> str:
     """Exact: credits with as many decimals as there are, at least three."""
-    sign, amount = ("-", -microcredits) if microcredits < 0 else ("", microcredits)
-    whole, rest = divmod(amount, 1_000_000)
-    return f"{sign}{whole}.{f'{rest:06}'[:3]}{f'{rest:06}'[3:].rstrip('0')}"
+    whole, _, decimals = text_from_microcredits(microcredits).partition(".")
+    return f"{whole}.{decimals.ljust(3, '0')}"
 
 
 class Progress:

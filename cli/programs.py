@@ -9,20 +9,20 @@ from typing import Annotated
 
 import typer
 
+from cli.deployment import DataOption, find, settings_of_environment
 from cli.errors import CommandFailed
-from embedded.config import SANDBOX_PORT
+from cli.output import out
+from embedded.config import DATA_DEFAULT, SANDBOX_PORT
 
 
-def migrate() -> None:
+def migrate(data: DataOption = DATA_DEFAULT) -> None:
     """Bring the database to the newest schema. Safe to repeat, and while the system runs."""
     import psycopg
 
-    from cli import deployment
-    from cli.output import out
     from store.migrate import MigrationError
     from store.migrate import migrate as apply
 
-    url = deployment.find().settings.database_url.get_secret_value()
+    url = find(data).settings.database_url.get_secret_value()
     try:
         applied = apply(url)
     except MigrationError as error:
@@ -35,17 +35,23 @@ def migrate() -> None:
 
 
 def worker() -> None:
-    """Run a worker: the workflows and their steps. Stops at SIGTERM when what it does is done."""
+    """Run a worker: the workflows and their steps. Stops at SIGTERM when what it does is done.
+
+    Its settings are BABYSEA_* variables; .env.example lists them.
+    """
+    settings_of_environment()  # what is wrong with them is said here, not in a traceback of the program
     _become("-m", "worker")
 
 
 def api(
-    host: Annotated[str, typer.Option(envvar="BABYSEA_API_HOST", help="Address to bind to.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="BABYSEA_API_PORT", help="Port to bind to.")] = 8080,
+    host: Annotated[str | None, typer.Option(help="Address to bind to; BABYSEA_API_HOST by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind to; BABYSEA_API_PORT by default.")] = None,
 ) -> None:
-    """Run the HTTP API."""
+    """Run the HTTP API. Its settings are BABYSEA_* variables; .env.example lists them."""
+    settings = settings_of_environment()
+    address = ("--host", host or settings.api_host, "--port", str(settings.api_port if port is None else port))
     _become(
-        *("-m", "uvicorn", "api.app:create_app", "--factory", "--host", host, "--port", str(port)),
+        *("-m", "uvicorn", "api.app:create_app", "--factory", *address),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log"),
     )
 

@@ -14,13 +14,13 @@ from cli.deployment import DataOption, Deployment, JsonOption
 from cli.errors import CommandFailed
 from cli.output import err, out, print_json
 from cli.show import GenerationArgument, known_form, story_of
+from cli.waiting import longest_life_s
 from domain.generation import GenerationRequest, GenerationStatus
 from embedded.config import DATA_DEFAULT
 from store import timeline
 from store.connection import Pool, transaction
 from store.generation_record import GenerationRecord
 
-WAIT_S = 1800.0
 POLL_S = 0.25
 
 
@@ -53,7 +53,8 @@ async def _replay(target: Deployment, generation_id: str, *, wait: bool) -> dict
         admission = await start_once(temporal, pool, request, wait_s=settings.admission_timeout_s)
         err.print(f"Generation {admission.generation_id} started as a replay of {generation_id}.")
         if wait:
-            await _ended(pool, admission.generation_id)
+            within_s = longest_life_s(request.deadline_s, candidates=len(request.candidates))
+            await _ended(pool, admission.generation_id, within_s=within_s)
         return await story_of(settings, pool, admission.generation_id)
 
 
@@ -90,12 +91,12 @@ async def _failed(pool: Pool, generation_id: str) -> GenerationRecord:
     return record
 
 
-async def _ended(pool: Pool, generation_id: str) -> None:
-    deadline = time.monotonic() + WAIT_S
+async def _ended(pool: Pool, generation_id: str, *, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         async with transaction(pool) as conn:
             told = await timeline.timeline(conn, generation_id)
         if told.record.status.terminal:
             return
         await asyncio.sleep(POLL_S)
-    raise CommandFailed(f"Generation {generation_id} has not ended after {WAIT_S:.0f} s; it goes on by itself.")
+    raise CommandFailed(f"Generation {generation_id} has not ended after {within_s:.0f} s; it goes on by itself.")

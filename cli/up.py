@@ -109,7 +109,7 @@ def _print_welcome(stack: RunningStack, key: str, seconds: float) -> None:
     out.print(f"  API           {config.api_url}")
     out.print(f"  API docs      {config.api_url}/docs")
     out.print(f"  Temporal UI   {config.temporal_ui_url}")
-    out.print(f"  Sandbox       {config.sandbox_url}/sandbox/health  (simulated providers)")
+    out.print(f"  Sandbox       {config.sandbox_url}  (simulated providers)")
     out.print(f"  Data, logs    {shlex.quote(str(config.data))}")
     out.print("\nTry it:\n")
     out.print(f"  {curl}", markup=False)

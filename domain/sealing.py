@@ -7,6 +7,7 @@ belongs (for example its row): a value copied to another place does not open.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -30,6 +31,25 @@ def derive_key(root: str, purpose: str) -> bytes:
     if len(root) < ROOT_CHARS_MIN:
         raise ValueError(f"the root secret has fewer than {ROOT_CHARS_MIN} characters")
     return HKDF(algorithm=SHA256(), length=32, salt=_SALT, info=purpose.encode()).derive(root.encode())
+
+
+@dataclass(frozen=True)
+class Keys:
+    """One key per purpose, all derived from the root secret."""
+
+    api_keys: bytes
+    callback_tokens: bytes
+    file_urls: bytes
+    webhook_secrets: bytes
+
+    @classmethod
+    def derived_from(cls, root: str) -> Keys:
+        return cls(
+            api_keys=derive_key(root, "api-keys"),
+            callback_tokens=derive_key(root, "callback-tokens"),
+            file_urls=derive_key(root, "file-urls"),
+            webhook_secrets=derive_key(root, "webhook-secrets"),
+        )
 
 
 def seal(key: bytes, plaintext: bytes, context: bytes) -> bytes:
