@@ -236,7 +236,7 @@ class Fault(StrEnum):
     """Against whom a failed attempt counts."""
 
     CUSTOMER = "customer"  # billed nothing and tried no further
-    PROVIDER = "provider"  # fails over and counts against the provider's health
+    PROVIDER = "provider"  # fails over and is recorded as the provider's
     CAPACITY = "capacity"  # fails over; a signal of load, not of illness
     OURS = "ours"  # fails over, is recorded as ours, does not count against the provider
 
