@@ -73,7 +73,9 @@ def guides(base_url: str) -> Iterator[Guide]:
         "webhooks",
         (
             "An account's endpoints are told of its generations: one POST for each event, whose body is JSON and never "
-            "changes between attempts. Any 2xx is a receipt; answer first, work later.",
+            "changes between attempts. Any 2xx is a receipt; answer first, work later. The operator adds an endpoint, "
+            "whose secret is shown once:",
+            Code("babysea webhooks add --account studio --url https://customer.example.com/hooks"),
             Rows(
                 ("Event", "When", "In webhook_data, beside account, generation and model"),
                 (

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from click import Choice
 
 from api.rate_limits import REQUESTS_PER_MINUTE
 from cli.deployment import DataOption, Deployment, JsonOption, with_database
 from cli.errors import CommandFailed
 from cli.output import err, out, print_json, print_table
+from cli.words import is_id, one_of
 from domain import keys as key_rules
 from embedded.config import DATA_DEFAULT
 from store.keys import KeyOwner
@@ -33,7 +33,11 @@ def create(
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option(click_type=Choice(list(REQUESTS_PER_MINUTE)), help="Plan of an account made now; default: free."),
+        typer.Option(
+            parser=one_of(REQUESTS_PER_MINUTE),
+            metavar="PLAN",
+            help=f"Plan of an account made now: {', '.join(REQUESTS_PER_MINUTE)}; {PLAN_DEFAULT} by default.",
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "command line",
     expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until it stops working.")] = None,
@@ -128,7 +132,7 @@ def revoke(
 
     async def step(_: Deployment, pool: Pool) -> bool:
         async with transaction(pool) as conn:
-            return await keys.revoke(conn, api_key_id)
+            return is_id(api_key_id) and await keys.revoke(conn, api_key_id)
 
     if not with_database(data, step):
         raise CommandFailed(f"There is no active key {api_key_id}.")

@@ -32,5 +32,6 @@ def models(as_json: JsonOption = False) -> None:
 def price_of(model: Model) -> str:
     """Today's, from the cheapest tier to the dearest."""
     price = model.prices.at()
-    amounts = sorted({*(price.rates.tiers or {}).values(), *filter(None, [price.rates.flat_microcredits])})
-    return f"{' to '.join(credits(amount) for amount in dict.fromkeys((amounts[0], amounts[-1])))} per {price.unit}"
+    amounts = list(price.rates.tiers.values()) if price.rates.tiers else [price.rates.at(None, audio=False)]
+    lowest, highest = credits(min(amounts)), credits(max(amounts))
+    return f"{lowest if lowest == highest else f'{lowest} to {highest}'} per {price.unit}"

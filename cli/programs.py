@@ -47,7 +47,10 @@ def api(
     host: Annotated[str | None, typer.Option(help="Address to bind to; BABYSEA_API_HOST by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind to; BABYSEA_API_PORT by default.")] = None,
 ) -> None:
-    """Run the HTTP API. Its settings are BABYSEA_* variables; .env.example lists them."""
+    """Run the HTTP API.
+
+    Its settings are BABYSEA_* variables; .env.example lists them.
+    """
     settings = settings_of_environment()
     address = ("--host", host or settings.api_host, "--port", str(settings.api_port if port is None else port))
     _become(

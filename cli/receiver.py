@@ -30,7 +30,7 @@ class Receiver:
     """Listens on a free port for as long as it is entered; answers 204 to what verifies and 401 to the rest."""
 
     def __init__(self, secret: str, *, path: str = "/webhooks") -> None:
-        self._secret = secret
+        self.secret = secret
         self._path = path
         self._server: asyncio.Server | None = None
         self._news = asyncio.Condition()
@@ -77,7 +77,7 @@ class Receiver:
         writer.close()
 
     async def _take(self, headers: dict[str, str], body: bytes) -> bool:
-        verified = verify_webhook(self._secret, headers.get(SIGNATURE_HEADER, ""), body, int(time.time()))
+        verified = verify_webhook(self.secret, headers.get(SIGNATURE_HEADER, ""), body, int(time.time()))
         message: dict[str, Any] = json.loads(body) if verified else {}
         webhook = ReceivedWebhook(
             delivery_id=message.get("webhook_delivery_id", ""),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from click import Choice
 
 from cli.deployment import DataOption, Deployment, JsonOption, with_database
 from cli.errors import CommandFailed
 from cli.keys import AccountOption
 from cli.output import err, out, print_json, print_table
+from cli.words import is_id, one_of
 from domain.webhook_events import SUBSCRIBABLE, SUBSCRIBED_BY_DEFAULT
 from embedded.config import DATA_DEFAULT
 
@@ -32,7 +31,12 @@ def add(
     url: Annotated[str, typer.Option(help="Where to POST: public https, unless the deployment allows others.")],
     event: Annotated[
         list[str],
-        typer.Option(click_type=Choice([str(one) for one in SUBSCRIBABLE]), help="What to tell of; repeatable."),
+        typer.Option(
+            parser=one_of(SUBSCRIBABLE),
+            metavar="EVENT",
+            show_default="the four of a generation",
+            help=f"What to tell of, repeatable: {', '.join(SUBSCRIBABLE)}.",
+        ),
     ] = [str(one) for one in SUBSCRIBED_BY_DEFAULT],  # noqa: B006 - typer only reads it
     data: DataOption = DATA_DEFAULT,
     as_json: JsonOption = False,
@@ -100,20 +104,12 @@ def _set_enabled(data: Path, account: str, endpoint_id: str, *, enabled: bool) -
     async def step(_: Deployment, pool: Pool) -> bool:
         async with transaction(pool) as conn:
             owner = await account_named(conn, account)
-            return _is_id(endpoint_id) and await webhooks.set_enabled(
+            return is_id(endpoint_id) and await webhooks.set_enabled(
                 conn, owner.account_id, endpoint_id, enabled=enabled
             )
 
     if not with_database(data, step):
         raise CommandFailed(f"Account {account!r} has no webhook endpoint {endpoint_id!r}.")
-
-
-def _is_id(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _state(endpoint: Endpoint) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -12,6 +14,9 @@ from subprocess import CompletedProcess
 import httpx
 import pytest
 
+from api.rate_limits import REQUESTS_PER_MINUTE
+from cli.receiver import Receiver
+from domain.webhook_events import SUBSCRIBED_BY_DEFAULT
 from tests.cli.running import RunningUp, babysea
 
 Command = Callable[..., CompletedProcess[str]]
@@ -68,6 +73,14 @@ def test_a_list_of_keys_shows_whole_ids_and_no_key(command: Command, an_account:
         pytest.param(("keys", "list", "--account", "nobody"), "no account", id="unknown account"),
         pytest.param(("credits", "grant", "--account", "nobody", "--amount", "1"), "no account", id="grant to nobody"),
         pytest.param(("credits", "grant", "--account", "demo", "--amount", "0.0000001"), "six decimals", id="amount"),
+        pytest.param(("keys", "create", "--account", "demo", "--plan", "free"), "plan 'pro'", id="plan of another"),
+        pytest.param(("keys", "revoke", "nonsense"), "no active key", id="not the id of a key"),
+        pytest.param(("list", "--account", "nobody"), "no account", id="generations of nobody"),
+        pytest.param(
+            ("webhooks", "add", "--account", "demo", "--url", "ftp://x.example"), "BSE2009", id="address refused"
+        ),
+        pytest.param(("webhooks", "enable", "--account", "demo", str(uuid.uuid4())), "no webhook", id="no endpoint"),
+        pytest.param(("webhooks", "disable", "--account", "demo", "nonsense"), "no webhook", id="not an endpoint"),
         pytest.param(("show", str(uuid.uuid4())), "BSE3001", id="unknown generation"),
         pytest.param(("show", "nonsense"), "UUID", id="not an id"),
         pytest.param(("replay", str(uuid.uuid4())), "BSE3001", id="replay of nothing"),
@@ -100,6 +113,54 @@ def test_a_grant_with_a_key_is_made_once(command: Command, an_account: str):
     assert json.loads(command("credits", "balance", "--account", an_account, "--json").stdout)["available"] == 1_500_000
 
 
+def test_an_account_is_made_on_the_plan_that_is_asked_for(stack: RunningUp, command: Command, an_account: str):
+    made = json.loads(command("keys", "create", "--account", an_account, "--plan", "scale", "--json").stdout)
+
+    answer = httpx.get(f"{stack.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
+
+    assert made["plan"] == "scale"
+    assert answer.headers["x-ratelimit-limit"] == str(REQUESTS_PER_MINUTE["scale"])
+
+
+async def test_an_endpoint_that_was_added_is_told_what_it_asked_for(command: Command, an_account: str):
+    made = json.loads(command("keys", "create", "--account", an_account, "--json").stdout)
+    command("credits", "grant", "--account", an_account, "--amount", "1")
+    async with Receiver("unknown") as receiver:
+        added = command(
+            *("webhooks", "add", "--account", an_account, "--url", receiver.url, "--json"),
+            *("--event", "generation.completed", "--event", "generation.completed"),
+        )
+        endpoint = json.loads(added.stdout)
+        receiver.secret = endpoint["secret"]
+        record = await asyncio.to_thread(generated, command, "a pier", "--key", made["key"])
+
+        webhook = await receiver.verified("generation.completed", str(record["generation_id"]), within_s=30)
+
+    assert webhook is not None
+    assert endpoint["events"] == ["generation.completed"]
+    assert re.fullmatch(r"whsec_[A-Za-z0-9_-]{32}", endpoint["secret"])
+
+
+def test_endpoints_are_listed_without_their_secrets_and_switched_off_and_on(command: Command, an_account: str):
+    command("keys", "create", "--account", an_account)
+    secret = command("webhooks", "add", "--account", an_account, "--url", "https://customer.example/x").stdout.strip()
+    listing = ("webhooks", "list", "--account", an_account)
+    [endpoint] = json.loads(command(*listing, "--json").stdout)
+    assert endpoint["events"] == list(SUBSCRIBED_BY_DEFAULT)
+
+    assert command("webhooks", "disable", "--account", an_account, endpoint["endpoint_id"]).stdout == "Disabled.\n"
+    off = command(*listing).stdout
+    assert command("webhooks", "enable", "--account", an_account, endpoint["endpoint_id"]).stdout == "Enabled.\n"
+    on = command(*listing).stdout
+
+    assert secret.startswith("whsec_")
+    assert secret not in off + on
+    assert [text.splitlines()[1].split()[:2] for text in (off, on)] == [
+        [endpoint["endpoint_id"], "disabled"],
+        [endpoint["endpoint_id"], "enabled"],
+    ]
+
+
 def test_the_books_are_in_order(command: Command):
     done = command("credits", "check", "--json")
 
@@ -118,6 +179,18 @@ def test_a_generation_is_made_and_shown(command: Command, stack: RunningUp):
         assert words in told
     assert (stack.data.parent / story["artifacts"][0]["path"]).exists()
     assert "harbour" not in json.dumps(story), "prompts are not part of the record that is shown"
+
+
+def test_the_newest_generations_are_listed(command: Command):
+    first, second = (str(generated(command, "a gull")["generation_id"]) for _ in range(2))
+
+    listed = [line.split() for line in command("list", "--account", "demo", "--limit", "2").stdout.splitlines()]
+    as_json = json.loads(command("list", "--account", "demo", "--limit", "1", "--json").stdout)
+
+    assert [line[0] for line in listed] == ["id", second, first]
+    assert listed[1][1:3] == ["succeeded", "bfl/flux-schnell"]
+    assert [record["generation_id"] for record in as_json] == [second]
+    assert as_json[0]["provider_used"] == listed[1][3]
 
 
 def test_a_generation_without_waiting_answers_at_once(command: Command):
@@ -191,6 +264,7 @@ def test_the_schema_is_up_to_date_after_the_start(command: Command, stack: Runni
 
     assert done.returncode == 0, done.stderr
     assert "up to date" in done.stdout
+    assert command("migrate").stdout == done.stdout, "the data folder names the same system"
 
 
 def test_without_a_stack_and_without_settings_the_way_out_is_said(tmp_path: Path):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +16,25 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-import composition
-from cli import derived_keys
+from api.rate_limits import REQUESTS_PER_MINUTE
+from catalog.loader import load_catalog
 from cli.api_client import ApiClient, Refused
 from cli.credits import microcredits_from
 from cli.deployment import find
 from cli.errors import CommandFailed
 from cli.generate import parameters
+from cli.listing import age
 from cli.main import app
+from cli.models import price_of
 from cli.output import credits
 from cli.receiver import Receiver
 from cli.timeline import document, lines, print_timeline
+from cli.waiting import longest_life_s
 from domain.generation import Asset, AttemptFailure, AttemptState, GenerationStatus, JobRef, MediaType
+from domain.keys import PRESETS, Scope
+from domain.model import PriceBook, Rates, Unit
 from domain.signature import sign_webhook
-from settings import Settings
+from domain.webhook_events import SUBSCRIBABLE
 from store.attempts import AttemptRecord
 from store.generation_record import GenerationRecord
 from store.ledger import AccountKind, Operation
@@ -34,11 +42,14 @@ from store.timeline import DeliveryAttemptLine, DeliveryLine, Timeline, Transfer
 
 COMMANDS = [
     (),
-    *((name,) for name in ("up", "demo", "generate", "show", "replay", "migrate", "worker", "api", "sandbox")),
+    *((name,) for name in ("up", "demo", "generate", "show", "list", "replay", "models")),
+    *((name,) for name in ("migrate", "worker", "api", "sandbox")),
     ("keys",),
     *(("keys", name) for name in ("create", "list", "revoke")),
     ("credits",),
     *(("credits", name) for name in ("grant", "balance", "check")),
+    ("webhooks",),
+    *(("webhooks", name) for name in ("add", "list", "enable", "disable")),
 ]
 
 
@@ -53,6 +64,26 @@ def test_every_command_explains_itself(words: tuple[str, ...]):
 def test_wrong_usage_is_exit_code_two():
     assert CliRunner().invoke(app, ["keys", "create"]).exit_code == 2
     assert CliRunner().invoke(app, ["fly"]).exit_code == 2
+    assert CliRunner().invoke(app, ["keys", "create", "--account", "x", "--plan", "gold"]).exit_code == 2
+    address = ["--account", "x", "--url", "https://x.example"]
+    assert CliRunner().invoke(app, ["webhooks", "add", *address, "--event", "webhook.test"]).exit_code == 2
+
+
+def test_the_help_names_what_can_be_asked_for():
+    keys, webhooks = (
+        " ".join(CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"}).output.split())
+        for words in (("keys", "create"), ("webhooks", "add"))
+    )
+
+    assert all(scope in keys for scope in (*Scope, *PRESETS))
+    assert all(plan in keys for plan in REQUESTS_PER_MINUTE)
+    assert all(event in webhooks for event in SUBSCRIBABLE)
+
+
+def test_the_version_is_that_of_the_package():
+    done = CliRunner().invoke(app, ["--version"])
+
+    assert (done.exit_code, done.output.strip()) == (0, version("babysea-control-plane"))
 
 
 # --- amounts ------------------------------------------------------------------------------------------------------
@@ -99,12 +130,53 @@ def test_parameters_keep_the_type_of_json():
 # --- settings -----------------------------------------------------------------------------------------------------
 
 
-def test_the_derived_keys_are_those_of_the_services():
-    settings = Settings(_env_file=None, secret_key="s" * 40, database_url="postgresql://x")
-    keys = composition.keys(settings)
+def without_settings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("BABYSEA_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(folder)  # where there is no .env file
 
-    assert derived_keys.api_keys(settings) == keys.api_keys
-    assert derived_keys.webhook_secrets(settings) == keys.webhook_secrets
+
+@pytest.mark.parametrize("program", ["worker", "api"])
+def test_a_program_without_its_settings_says_which_ones_in_a_line_each(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    without_settings(monkeypatch, tmp_path)
+    monkeypatch.setenv("BABYSEA_SECRET_KEY", "short")
+    monkeypatch.setenv("BABYSEA_API_PORT", "http")
+
+    done = CliRunner().invoke(app, [program])
+
+    lines = done.stderr.splitlines()
+    assert done.exit_code == 1
+    assert [line.split()[:2] for line in lines] == [
+        ["error:", f"BABYSEA_{name}"] for name in ("SECRET_KEY", "DATABASE_URL", "API_PORT")
+    ]
+    assert "at least 32" in lines[0]
+    assert "missing. PostgreSQL" in lines[1]
+    assert "valid integer" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        pytest.param([], ["0.0.0.0", "9001"], id="as the settings say"),
+        pytest.param(["--host", "::1", "--port", "0"], ["::1", "0"], id="as the options say"),
+    ],
+)
+def test_the_api_binds_where_it_is_told(
+    options: list[str], address: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    without_settings(monkeypatch, tmp_path)
+    (tmp_path / ".env").write_text(
+        f"BABYSEA_SECRET_KEY={'s' * 40}\nBABYSEA_DATABASE_URL=postgresql://x\n"
+        "BABYSEA_API_HOST=0.0.0.0\nBABYSEA_API_PORT=9001\n"
+    )
+    become: list[str] = []
+    monkeypatch.setattr(os, "execv", lambda _, arguments: become.extend(arguments))
+
+    CliRunner().invoke(app, ["api", *options], catch_exceptions=False)
+
+    assert [become[become.index(name) + 1] for name in ("--host", "--port")] == address
 
 
 def test_the_environment_names_the_system_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -115,6 +187,47 @@ def test_the_environment_names_the_system_before_anything_else(tmp_path: Path, m
 
     assert found.settings.database_url.get_secret_value() == "postgresql://elsewhere"
     assert found.stack is None
+
+
+# --- models and generations ---------------------------------------------------------------------------------------
+
+
+def test_the_models_are_listed_without_a_running_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    without_settings(monkeypatch, tmp_path)
+
+    listed = CliRunner().invoke(app, ["models"]).output.splitlines()
+    as_json = json.loads(CliRunner().invoke(app, ["models", "--json"]).output)
+
+    assert [line.split()[0] for line in listed] == ["model", *(entry["model_identifier"] for entry in as_json)]
+    flux = next(line for line in listed if line.startswith("bfl/flux-schnell "))
+    assert flux.split(maxsplit=2)[1:] == ["image", flux[flux.index("0.005 per generation") :]]
+    assert {"replicate", "fal"} == set(flux.rpartition("generation")[2].replace(",", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("rates", "price"),
+    [
+        pytest.param(Rates(flat_microcredits=5_000), "0.005 per second", id="one price"),
+        pytest.param(Rates(tiers={"720p": 90_000, "360p": 45_000}), "0.045 to 0.090 per second", id="by tier"),
+        pytest.param(Rates(tiers={"720p": 45_000, "360p": 45_000}), "0.045 per second", id="tiers that cost the same"),
+    ],
+)
+def test_a_price_is_said_from_the_cheapest_tier_to_the_dearest(rates: Rates, price: str):
+    model = next(iter(load_catalog().models.values()))
+    entry = replace(model.prices.at(), unit=Unit.SECOND, rates=rates)
+
+    assert price_of(replace(model, prices=PriceBook((entry,)))) == price
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-1, "0 s"), (59.9, "59 s"), (60, "1 min"), (7_199, "1 h"), (172_800, "2 d")]
+)
+def test_an_age_is_said_in_the_largest_unit_that_it_fills(seconds: float, said: str):
+    assert age(timedelta(seconds=seconds)) == said
+
+
+def test_a_command_waits_for_as_long_as_every_candidate_may_take():
+    assert longest_life_s(1_800, candidates=3) > 3 * 1_800
 
 
 # --- the API client -----------------------------------------------------------------------------------------------
