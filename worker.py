@@ -10,7 +10,6 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import uvloop
 from temporalio.client import (
@@ -33,7 +32,7 @@ import composition
 from activities.provider import Attempt, ProviderActivities, ProviderTiming
 from activities.reconciliation import Execution, ReconciliationActivities
 from activities.records import RecordActivities
-from activities.webhooks import WebhookActivities
+from activities.webhooks import WebhookActivities, WebhookPoster
 from adapters.guarded_http import GuardedFetcher
 from adapters.webhook_http import WebhookSender
 from domain import callback_token
@@ -77,7 +76,7 @@ class Parts:
     providers: dict[str, Provider]
     store: ObjectStore
     fetcher: Fetcher
-    sender: Any
+    sender: WebhookPoster
     settings: Settings
 
 
@@ -218,7 +217,7 @@ def _callback_url(public_url: str, key: bytes, attempt: Attempt) -> str:
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Work until `stop`; then finish what is running, at most ten seconds long."""
+    """Work until `stop`; then finish what is running, at most `SHUTDOWN_MAX` long."""
     async with AsyncExitStack() as stack:
         client = await composition.engine(settings, metrics_port=settings.metrics_port)
         pool = await open_pool(settings.database_url.get_secret_value(), size_max=settings.database_pool_max)

@@ -114,11 +114,15 @@ def _figures(rounds: dict[tuple[str, int], list[Round]]) -> dict[str, float]:
                     for a, b in zip(raw, own, strict=True)
                 )
         figures[f"generation.{at}.own_cpu_ms"] = median(sum(r.cpu_ms[p] for p in OWN_PROCESSES) for r in own)
+        figures[f"generation.{at}.own_cpu_vs_raw"] = median(
+            sum(b.cpu_ms[p] for p in OWN_PROCESSES) / sum(a.cpu_ms.values()) for a, b in zip(raw, own, strict=True)
+        )
     figures["raw.history_events"] = max(r.events for r in rounds[("raw", LEVELS[0])])
     figures["generation.history_events"] = max(r.events for level in LEVELS for r in rounds[("generation", level)])
     figures["generation.history_bytes"] = max(r.history_bytes for r in rounds[("generation", LEVELS[0])])
     figures["generation.throughput_vs_raw"] = min(figures[f"generation.at_{n}.throughput_vs_raw"] for n in LEVELS)
     figures["generation.submit_p50_vs_raw"] = max(figures[f"generation.at_{n}.submit_p50_vs_raw"] for n in LEVELS)
+    figures["generation.own_cpu_vs_raw"] = max(figures[f"generation.at_{n}.own_cpu_vs_raw"] for n in LEVELS)
     figures["generation.own_cpu_ms"] = max(figures[f"generation.at_{n}.own_cpu_ms"] for n in LEVELS)
     return {name: round(value, 4) for name, value in figures.items()}
 
@@ -268,7 +272,13 @@ def _print(figures: dict[str, float]) -> None:
                 f"{own:.1f}",
                 "" if not raw else f"{own / raw:.2f}",
             )
-        table.add_row("CPU ms, our own three", "", f"{figures[f'generation.{at}.own_cpu_ms']:.1f}", "")
+        raw_cpu = sum(figures[f"raw.{at}.cpu_ms.{process}"] for process in ("temporal", "worker"))
+        table.add_row(
+            "CPU ms, our three beside all of raw",
+            f"{raw_cpu:.1f}",
+            f"{figures[f'generation.{at}.own_cpu_ms']:.1f}",
+            f"{figures[f'generation.{at}.own_cpu_vs_raw']:.2f}",
+        )
         Console().print(table)
     Console().print(
         f"history: {figures['generation.history_events']:.0f} events, {figures['generation.history_bytes']:.0f} bytes "
