@@ -14,7 +14,7 @@ STACK_TESTS := tests/embedded tests/cli tests/end_to_end
 STACK_TESTS_HERE = $(wildcard $(STACK_TESTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo format check test bench migrate clean
+.PHONY: help setup lint run demo format check test bench migrate clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,13 +34,15 @@ format: setup ## lay out the code, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: setup ## format, lint, types, layers and the fast tests
+lint: setup ## formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check: lint ## lint, layers, papers and the fast tests
 	$(BIN)/python -m pytest -q tests/architecture tests/domain
 
-test: setup ## every test
+test: lint ## lint and every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(addprefix --ignore=,$(STACK_TESTS)) tests
 	$(BIN)/python -m pytest -q $(STACK_TESTS_HERE)
 
