@@ -7,7 +7,7 @@ of `domain/errors.py` and nothing else for what the provider did.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -65,9 +65,6 @@ class ProviderLimits:
     """What the provider publishes of itself."""
 
     requests_per_second: float | None  # kept on the server's side, by the provider's task queue; None: not published
-    supports_callback: bool = True
-    supports_cancel: bool = True
-    output_hosts: tuple[str, ...] = field(default_factory=tuple)  # where outputs are served from, for the docs
 
 
 class Provider(Protocol):

@@ -64,9 +64,7 @@ def client(base_url: str, credential: str, timeout: timedelta) -> httpx.AsyncCli
 
 class FalProvider:
     name = "fal"
-    limits = ProviderLimits(  # no rate is published: above its concurrency the queue accepts and waits
-        requests_per_second=None, output_hosts=("fal.media", "v3.fal.media", "v3b.fal.media")
-    )
+    limits = ProviderLimits(requests_per_second=None)  # none is published: above its concurrency the queue waits
 
     def __init__(
         self, http: httpx.AsyncClient, *, rest_url: str, platform_url: str, clock: Callable[[], float] = time.time

@@ -54,9 +54,7 @@ def client(base_url: str, credential: str, timeout: timedelta) -> httpx.AsyncCli
 
 class ReplicateProvider:
     name = "replicate"
-    limits = ProviderLimits(  # 600 predictions and 3000 other calls a minute
-        requests_per_second=60, output_hosts=("replicate.delivery", "*.replicate.delivery")
-    )
+    limits = ProviderLimits(requests_per_second=60)  # 600 predictions and 3000 other calls a minute
 
     def __init__(
         self, http: httpx.AsyncClient, *, webhook_secret: str | None, clock: Callable[[], float] = time.time

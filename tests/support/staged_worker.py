@@ -77,7 +77,7 @@ class StagedProvider:
         return JobRef(job_id)
 
     async def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackNotice:
-        raise NotImplementedError
+        raise AssertionError("no callback is expected here")
 
 
 class StagedFetcher:
