@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api import samples, schemas
@@ -130,7 +130,7 @@ async def _record(handles: Services, account_id: str, generation_id: str) -> Gen
 
 async def _cancel(temporal: Client, generation_id: str) -> Cancellation:
     """The workflow decides the race with a completion. One that has ended already has lost it for the caller."""
-    workflow = temporal.get_workflow_handle_for(GenerationWorkflow.run, workflow_id(generation_id))
+    workflow: WorkflowHandle[Any, Any] = temporal.get_workflow_handle(workflow_id(generation_id))
     try:
         async with asyncio.timeout(CANCEL_WITHIN_S):
             return await workflow.execute_update(GenerationWorkflow.cancel)
