@@ -67,7 +67,7 @@ async def test_connections_closed_by_the_server_are_replaced_unnoticed(own_pool:
             await conn.execute("SELECT 1")
         async with killer as third:
             await third.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"  # waits until they are gone
                 " WHERE datname = current_database() AND pid = ANY (%s)",
                 [[one.info.backend_pid, other.info.backend_pid]],
             )
