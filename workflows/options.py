@@ -50,7 +50,7 @@ ADOPT: ActivityOptions = {
 }
 
 # Looking at a job, and keeping what it made: repeated by the server, so that a long job adds no events. The caller
-# adds the attempt's deadline as schedule_to_close_timeout. Canceled exactly: either it ended, or it left nothing.
+# adds the attempt's deadline as schedule_to_close_timeout. Canceled exactly: either it ended, or it counts for nothing.
 COLLECT: JobOptions = {
     "start_to_close_timeout": timedelta(minutes=10),
     "heartbeat_timeout": timedelta(seconds=10),
