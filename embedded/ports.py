@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import fields, replace
 
 from embedded.config import HOST, StackPorts
 from embedded.errors import PortBusy
+
+_FREE_RANGE = (15_000, 32_000)
 
 
 def choose_ports(ports: StackPorts, *, patience_s: float = 0.0) -> StackPorts:
@@ -54,15 +57,22 @@ def _free(number: int) -> bool:
     return True
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing uses, all different.
+
+    Taken below the ranges from which Linux and macOS give ports to outgoing connections: one from there may be gone
+    again before whoever asked has bound it.
+    """
+    candidates = random.SystemRandom().sample(range(*_FREE_RANGE), k=_FREE_RANGE[1] - _FREE_RANGE[0])
+    found = [number for number, _ in zip(filter(_free, candidates), range(count), strict=False)]
+    if len(found) < count:
+        raise PortBusy(f"Fewer than {count} ports between {_FREE_RANGE[0]} and {_FREE_RANGE[1]} are free.")
+    return found
+
+
 def _fill(ports: StackPorts) -> StackPorts:
-    with ExitStack() as held:  # all at once, so that no two get the same
-        chosen: dict[str, int] = {}
-        for field in fields(ports):
-            if getattr(ports, field.name) == 0:
-                probe = held.enter_context(closing(_socket()))
-                probe.bind((HOST, 0))
-                chosen[field.name] = probe.getsockname()[1]
-        return replace(ports, **chosen)
+    wanted = [field.name for field in fields(ports) if getattr(ports, field.name) == 0]
+    return replace(ports, **dict(zip(wanted, free_ports(len(wanted)), strict=True)))
 
 
 def _socket() -> socket.socket:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,18 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from embedded.ports import free_ports
+
 PROJECT = Path(__file__).parents[2]
 UP_WITHIN_S = 90.0  # on a machine that runs other tests, too
 READY_LINE = "Ctrl-C stops everything"
 PARTS = ("postgres", "temporal", "sandbox", "api", "worker")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def environment() -> dict[str, str]:

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from embedded.lock import is_held
-from tests.cli.running import PARTS, RunningUp, babysea, free_ports, gone
+from embedded.ports import free_ports
+from tests.cli.running import PARTS, RunningUp, babysea, gone
 
 
 @pytest.fixture

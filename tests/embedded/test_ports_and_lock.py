@@ -13,7 +13,7 @@ import pytest
 from embedded.config import StackPorts
 from embedded.errors import DataFolderInUse, PortBusy
 from embedded.lock import DataLock, is_held
-from embedded.ports import choose_ports
+from embedded.ports import choose_ports, free_ports
 
 ANY = StackPorts(api=0, temporal=0, temporal_ui=0, sandbox=0)
 
@@ -92,3 +92,12 @@ def test_a_killed_supervisor_gives_the_folder_back(tmp_path: Path):
     lock.give_back()
     assert lock.take()
     lock.give_back()
+
+
+def test_free_ports_are_not_those_that_outgoing_connections_may_take():
+    outgoing_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+    chosen = free_ports(20)
+
+    assert len(set(chosen)) == 20
+    assert all(port < outgoing_from for port in chosen)

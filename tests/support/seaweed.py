@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+from embedded.ports import free_ports
 
 ACCESS_KEY, SECRET_KEY = "genkey", "gensecret"
 
 _PORTS = [part + kind for part in ("s3", "master", "volume", "filer") for kind in (".port", ".port.grpc")]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Held open together while they are chosen, so that no two are equal."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 @contextmanager
@@ -36,7 +28,7 @@ def seaweed(folder: Path) -> Iterator[str]:
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     data = folder / "data"
     data.mkdir()
-    ports = _free_ports(len(_PORTS))
+    ports = free_ports(len(_PORTS))
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(
             [
