@@ -1,20 +1,29 @@
-"""What the worker, the API and the command line build alike from the settings."""
+"""What the worker, the API and the command line build alike from the settings, and what several of them start."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from adapters.counters import InProcessCounters, SharedCounters
 from adapters.engine import connect
 from adapters.local_store import LocalStore
 from adapters.providers import fal, replicate
 from adapters.s3_store import S3Store
+from domain.addresses import AddressRules
 from domain.assets import ObjectStore
 from domain.generation import MediaType
+from domain.limits import Counters
 from domain.provider import Provider
 from domain.sealing import Keys
 from settings import Settings
+from workflows import names
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
+from workflows.webhook_drain import Drain, WebhookDrainWorkflow
 
 
 def keys(settings: Settings) -> Keys:
@@ -60,8 +69,15 @@ def object_store(settings: Settings, *, file_urls_key: bytes) -> ObjectStore:
     return LocalStore(settings.storage_path, settings.public_url, file_urls_key)
 
 
-def private_hosts(settings: Settings) -> frozenset[str]:
-    return frozenset(host.strip() for host in settings.private_hosts.split(",") if host.strip())
+def counters(settings: Settings) -> Counters:
+    """Shared ones when their server is named. Without it each API process counts for itself."""
+    url = settings.counters_url
+    return SharedCounters(url.get_secret_value()) if url else InProcessCounters()
+
+
+def addresses(settings: Settings) -> AddressRules:
+    """What may be fetched that comes from providers and customers."""
+    return AddressRules(frozenset(host.strip() for host in settings.private_hosts.split(",") if host.strip()))
 
 
 async def engine(settings: Settings, *, lazy: bool = False, metrics_port: int | None = None) -> Client:
@@ -73,4 +89,27 @@ async def engine(settings: Settings, *, lazy: bool = False, metrics_port: int | 
         payload_key=settings.temporal_payload_key.get_secret_value() if settings.temporal_payload_key else None,
         metrics_port=metrics_port,
         lazy=lazy,
+    )
+
+
+async def start_delivery(client: Client, delivery_id: str) -> None:
+    """Start the sending of one delivery; starting it twice starts it once. Raises RPCError."""
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            WebhookDeliveryWorkflow.run,
+            delivery_id,
+            id=names.delivery_workflow_id(delivery_id),
+            task_queue=names.WEBHOOKS_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        )
+
+
+async def start_drain(client: Client, endpoint_id: str) -> None:
+    """Start the drain of an endpoint's queue, or join the one that is running. Raises RPCError."""
+    await client.start_workflow(
+        WebhookDrainWorkflow.run,
+        Drain(endpoint_id),
+        id=names.drain_workflow_id(endpoint_id),
+        task_queue=names.WEBHOOKS_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )

@@ -5,6 +5,7 @@ Every name is an environment variable with the prefix BABYSEA_; `.env.example` l
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 SECRET_KEY_CHARS_MIN = 32
 
 # Each of these waits lies inside a limit of the code, which needs the rest for its own steps; a test compares them.
-ADMISSION_TIMEOUT_BELOW_S = 55  # the lease of an Idempotency-Key is 60 s; giving up takes up to 5 s of it
+ADMISSION_TIMEOUT_BELOW_S = 25  # the published client waits 30 s; giving up takes up to 5 s of it
 SUBMIT_TIMEOUT_BELOW_S = 50  # a submit step may take 60 s, with its journal before and after
 WEBHOOK_TIMEOUT_BELOW_S = 20  # a delivery step may take 30 s, with its records before and after
 
@@ -52,6 +53,17 @@ class Settings(BaseSettings):
     api_port: int = Field(8080, description="Port the API binds to.")
     public_url: str = Field(
         "http://127.0.0.1:8080", description="How providers and customers reach the API: callbacks, file addresses."
+    )
+    trusted_proxies: str = Field(
+        "", description="Comma-separated addresses and CIDR blocks whose X-Forwarded-For is believed."
+    )
+
+    # plans and their limits
+    plans_file: Path | None = Field(
+        None, description="YAML file with plans of your own, in place of the built-in ones."
+    )
+    counters_url: SecretStr | None = Field(
+        None, description="redis://... of the Valkey or Redis in which several API processes count requests together."
     )
 
     # artifacts
@@ -94,7 +106,7 @@ class Settings(BaseSettings):
         15,
         gt=0,
         lt=ADMISSION_TIMEOUT_BELOW_S,
-        description="How long the API waits for a generation to be admitted; below 55.",
+        description="How long the API waits for a generation to be admitted; below 25.",
     )
     webhook_timeout_s: float = Field(
         10, gt=0, lt=WEBHOOK_TIMEOUT_BELOW_S, description="One webhook request to a customer; below 20."
@@ -103,6 +115,13 @@ class Settings(BaseSettings):
 
     # observation
     metrics_port: int | None = Field(None, description="Port on 127.0.0.1 where the worker serves Prometheus metrics.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, proxies: str) -> str:
+        for part in filter(None, map(str.strip, proxies.split(","))):
+            ipaddress.ip_network(part, strict=False)  # raises ValueError in words that name it
+        return proxies
 
     @field_validator("secret_key")
     @classmethod

@@ -7,9 +7,11 @@ import logging
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import uvloop
 from temporalio.client import (
@@ -23,18 +25,19 @@ from temporalio.client import (
     ScheduleSpec,
     WorkflowExecutionStatus,
 )
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 import composition
+from activities.input_files import InputFileActivities
 from activities.provider import Attempt, ProviderActivities, ProviderTiming
 from activities.reconciliation import Execution, ReconciliationActivities
 from activities.records import RecordActivities
+from activities.retention import RetentionActivities
 from activities.webhooks import WebhookActivities, WebhookPoster
 from adapters.guarded_http import GuardedFetcher
 from adapters.webhook_http import WebhookSender
+from catalog.plans import load_plans
 from domain import callback_token
 from domain.assets import Fetcher, ObjectStore
 from domain.generation import MediaType, workflow_id
@@ -42,16 +45,19 @@ from domain.provider import Provider
 from domain.sealing import Keys
 from settings import Settings
 from store.connection import Pool, open_pool
+from store.webhooks import Overdue
 from workflows import names, options
 from workflows.generation import GenerationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.retention import RetentionWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
+from workflows.webhook_drain import WebhookDrainWorkflow
 
 log = logging.getLogger("babysea.worker")
 
 SHUTDOWN_GRACE = timedelta(seconds=10)
 SHUTDOWN_MAX = timedelta(seconds=15)
-RECONCILIATION_MAX = timedelta(hours=1)  # a sweep that hangs must not keep the next ones from starting
+SWEEP_MAX = timedelta(hours=1)  # one that hangs must not keep the next ones from starting
 ENGINE_TIMEOUT = timedelta(seconds=5)
 HEARTBEAT_THROTTLE = timedelta(seconds=2)  # how soon a running step hears that it was canceled
 
@@ -91,14 +97,16 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
         pool=parts.pool,
         sender=parts.sender,
         sealing_key=parts.keys.webhook_secrets,
-        start_delivery=lambda delivery_id: _start_delivery(parts.client, delivery_id),
+        start_delivery=lambda delivery_id: composition.start_delivery(parts.client, delivery_id),
         timeout_s=settings.webhook_timeout_s,
     )
     reconciliation = ReconciliationActivities(
         pool=parts.pool,
         generation_execution=lambda generation_id: execution_of(parts.client, workflow_id(generation_id)),
-        delivery_execution=lambda delivery_id: execution_of(parts.client, names.delivery_workflow_id(delivery_id)),
+        delivery_execution=lambda delivery: execution_of(parts.client, _sender_of(delivery)),
     )
+    copies = InputFileActivities(pool=parts.pool, assets=parts.store)
+    retention = RetentionActivities(pool=parts.pool, assets=parts.store, plans=load_plans(settings.plans_file))
     provider_steps = ProviderActivities(
         pool=parts.pool,
         providers=parts.providers,
@@ -118,7 +126,7 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
         Worker(
             parts.client,
             task_queue=names.GENERATIONS_QUEUE,
-            workflows=[GenerationWorkflow, ReconciliationWorkflow],
+            workflows=[GenerationWorkflow, ReconciliationWorkflow, RetentionWorkflow],
             activities=[
                 records.admit_generation,
                 records.finish_generation,
@@ -127,6 +135,9 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
                 reconciliation.find_lost_deliveries,
                 reconciliation.purge_idempotency_keys,
                 reconciliation.report_overdue_holds,
+                retention.sweep_accounts,
+                retention.forget_request_writers,
+                copies.remove_input_files,
             ],
             # Determinism is checked by the sandboxed runner and by replaying recorded histories, in the tests.
             workflow_runner=runner or UnsandboxedWorkflowRunner(),
@@ -138,8 +149,8 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
         Worker(
             parts.client,
             task_queue=names.WEBHOOKS_QUEUE,
-            workflows=[WebhookDeliveryWorkflow],
-            activities=[webhooks.deliver_webhook],
+            workflows=[WebhookDeliveryWorkflow, WebhookDrainWorkflow],
+            activities=[webhooks.deliver_webhook, webhooks.take_queued],
             workflow_runner=runner or UnsandboxedWorkflowRunner(),
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         ),
@@ -164,17 +175,6 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
     ]
 
 
-async def _start_delivery(client: Client, delivery_id: str) -> None:
-    with suppress(WorkflowAlreadyStartedError):
-        await client.start_workflow(
-            WebhookDeliveryWorkflow.run,
-            delivery_id,
-            id=names.delivery_workflow_id(delivery_id),
-            task_queue=names.WEBHOOKS_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-        )
-
-
 async def execution_of(client: Client, execution_id: str) -> Execution:
     """Of the latest run, so that what an operator has reset counts as running. Raises RPCError."""
     try:
@@ -187,23 +187,36 @@ async def execution_of(client: Client, execution_id: str) -> Execution:
 
 
 async def schedule_reconciliation(client: Client) -> None:
-    """Create the schedule, once per namespace. Without it the worker still does all else, so it is only logged."""
+    run = ReconciliationWorkflow.run
+    await _schedule(client, names.RECONCILIATION_ID, run, every=options.RECONCILE_EVERY)
+
+
+async def schedule_retention(client: Client) -> None:
+    await _schedule(client, names.RETENTION_ID, RetentionWorkflow.run, every=options.RETAIN_EVERY)
+
+
+async def _schedule(client: Client, schedule_id: str, run: Callable[..., Awaitable[Any]], *, every: timedelta) -> None:
+    """Create a schedule, once per namespace. Without it the worker still does all else, so it is only logged."""
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
-            ReconciliationWorkflow.run,
-            id=names.RECONCILIATION_ID,
-            task_queue=names.GENERATIONS_QUEUE,
-            execution_timeout=RECONCILIATION_MAX,
+            run, args=[], id=schedule_id, task_queue=names.GENERATIONS_QUEUE, execution_timeout=SWEEP_MAX
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=options.RECONCILE_EVERY)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=options.RECONCILE_EVERY),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
     )
     try:
-        await client.create_schedule(names.RECONCILIATION_ID, schedule, rpc_timeout=ENGINE_TIMEOUT)
+        await client.create_schedule(schedule_id, schedule, rpc_timeout=ENGINE_TIMEOUT)
     except ScheduleAlreadyRunningError:
         pass
     except RPCError:
-        log.exception("reconciliation_not_scheduled")
+        log.exception("%s_not_scheduled", schedule_id)
+
+
+def _sender_of(delivery: Overdue) -> str:
+    """The id of the execution that sends it."""
+    if delivery.drained:
+        return names.drain_workflow_id(delivery.endpoint_id)
+    return names.delivery_workflow_id(delivery.delivery_id)
 
 
 def _rate(provider: Provider, share: float) -> float | None:
@@ -229,13 +242,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             keys=keys,
             providers=composition.providers(settings),
             store=composition.object_store(settings, file_urls_key=keys.file_urls),
-            fetcher=GuardedFetcher(composition.private_hosts(settings)),
+            fetcher=GuardedFetcher(composition.addresses(settings)),
             sender=WebhookSender(allow_private=settings.webhook_private_addresses),
             settings=settings,
         )
         for worker in workers(parts):
             await stack.enter_async_context(worker)
         await schedule_reconciliation(client)
+        await schedule_retention(client)
         log.info("worker_ready providers=%s", ",".join(parts.providers) or "none")
         await stop.wait()
         log.info("worker_stopping")

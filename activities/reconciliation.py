@@ -23,6 +23,7 @@ GENERATION_AGE = timedelta(minutes=10)  # nobody asks about younger ones
 DELIVERY_AGE = timedelta(minutes=2)
 PAGE_ROWS = 100
 PURGE_ROWS = 1000
+EXPIRE_ROWS = 1000
 
 log = logging.getLogger("babysea.reconciliation")
 
@@ -50,7 +51,7 @@ class ReconciliationActivities:
         *,
         pool: Pool,
         generation_execution: Callable[[str], Awaitable[Execution]],
-        delivery_execution: Callable[[str], Awaitable[Execution]],
+        delivery_execution: Callable[[webhooks.Overdue], Awaitable[Execution]],
         page_rows: int = PAGE_ROWS,
     ) -> None:
         self._pool = pool
@@ -83,22 +84,27 @@ class ReconciliationActivities:
     @activity.defn
     async def find_lost_deliveries(self, after: str | None) -> SweptPage:
         """Name the deliveries that were never started, and give up those whose workflow closed without an end: an
-        operator stopped it, the endpoint is disabled, or it cannot be sent. Starting it again would change none of it.
+        operator stopped it, or it cannot be sent. Starting it again would change none of it. What a stopped drain left
+        is still in the queue. First, what has waited too long there ends.
         """
         given_up, never_started = 0, list[str]()
         with named_failures(), heartbeating():
+            if after is None:
+                given_up += await self._expire_queued()
             async with single(self._pool) as conn:
                 page = await webhooks.overdue(conn, older_than=DELIVERY_AGE, after=after, limit=self._page_rows)
-            for delivery_id in page:
-                with _left_to_the_next_sweep("delivery", delivery_id):
-                    execution = await self._delivery_execution(delivery_id)
-                    if execution is Execution.UNKNOWN:
-                        never_started.append(delivery_id)
-                    elif execution is Execution.CLOSED:
-                        async with single(self._pool) as conn:
-                            given_up += await webhooks.give_up(conn, delivery_id)
-                        log.warning("delivery_given_up delivery=%s", delivery_id)
-        return SweptPage(given_up, never_started, self._next_after(page))
+            for each in page:
+                with _left_to_the_next_sweep("delivery", each.delivery_id):
+                    execution = await self._delivery_execution(each)
+                    if execution is Execution.RUNNING:
+                        continue
+                    if execution is Execution.UNKNOWN and not each.drained:
+                        never_started.append(each.delivery_id)
+                        continue
+                    async with single(self._pool) as conn:
+                        given_up += await webhooks.give_up(conn, each.delivery_id)
+                    log.warning("delivery_given_up delivery=%s", each.delivery_id)
+        return SweptPage(given_up, never_started, self._next_after([each.delivery_id for each in page]))
 
     @activity.defn
     async def purge_idempotency_keys(self) -> bool:
@@ -117,6 +123,18 @@ class ReconciliationActivities:
         for hold in holds:
             log.error("hold_overdue work=%s account=%s since=%s", hold.work_id, hold.account_id, hold.expires_at)
         return len(holds)
+
+    async def _expire_queued(self) -> int:
+        expired = 0
+        while True:
+            async with single(self._pool) as conn:
+                batch = await webhooks.expire_queued(conn, limit=EXPIRE_ROWS)
+            expired += batch
+            if batch < EXPIRE_ROWS:
+                break
+        if expired:
+            log.warning("deliveries_expired count=%d", expired)
+        return expired
 
     def _next_after(self, ids: list[str]) -> str | None:
         return ids[-1] if len(ids) == self._page_rows else None

@@ -23,7 +23,8 @@ class RecordActivities:
     async def admit_generation(self, request: GenerationRequest) -> Admission:
         """Write the record and hold the credits, in one transaction. A repeat gives the same answer.
 
-        Fails with: insufficient_credits, insufficient_permissions (account frozen), queue_unavailable (too late).
+        Fails with: concurrency_limit_exceeded, insufficient_credits, insufficient_permissions (account frozen),
+        queue_unavailable (too late).
         """
         with named_failures():
             async with single(self._pool) as conn:

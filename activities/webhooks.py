@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from store.webhooks import DeliveryState
 
 # The contract's schedule: the pause after attempt n, counted from its end. Five attempts in all.
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (0.5, 1.5, 3.0, 5.0))
-ATTEMPTS_MAX = len(PAUSES) + 1
 
 
 class WebhookReply(Protocol):
@@ -45,12 +44,14 @@ class WebhookActivities:
         sealing_key: bytes,
         start_delivery: Callable[[str], Awaitable[None]],
         timeout_s: float,
+        pauses: Sequence[timedelta] = PAUSES,
     ) -> None:
         self._pool = pool
         self._sender = sender
         self._sealing_key = sealing_key
         self._start_delivery = start_delivery
         self._timeout_s = timeout_s
+        self._pauses = pauses
 
     @activity.defn
     async def ring_deliveries(self, delivery_ids: list[str]) -> None:
@@ -61,14 +62,15 @@ class WebhookActivities:
     @activity.defn
     async def deliver_webhook(self, delivery_id: str) -> str:
         """One attempt to deliver; the body never changes, the signature is made anew. Repeated on the contract's
-        schedule by the server's retry; answers `delivered`, `failed` or `skipped` (endpoint disabled)."""
+        schedule by the server's retry. Answers `delivered`, `failed`, or `queued` for an event whose endpoint is
+        disabled meanwhile."""
         with named_failures():
             async with single(self._pool) as conn:
                 delivery = await webhooks.delivery(conn, delivery_id)
             if delivery.state is not DeliveryState.PENDING:
                 return delivery.state.value
             if not delivery.endpoint_enabled:
-                return "skipped"
+                return await self._set_aside(delivery_id)
             number = delivery.attempts_made + 1  # a restart of ours costs the customer none of the five
             body = delivery.body.encode()
             secret = unseal(self._sealing_key, delivery.secret_sealed, delivery.endpoint_id.encode()).decode()
@@ -85,7 +87,7 @@ class WebhookActivities:
                 },
                 self._timeout_s,
             )
-            final = number >= ATTEMPTS_MAX
+            final = delivery.purpose.by_hand or number > len(self._pauses)
             async with single(self._pool) as conn:
                 await webhooks.record_attempt(
                     conn,
@@ -97,9 +99,24 @@ class WebhookActivities:
                     final=final,
                 )
             if reply.status is not None and 200 <= reply.status < 300:
-                return "delivered"
+                return DeliveryState.DELIVERED.value
             if final:
-                return "failed"
+                return DeliveryState.FAILED.value
             raise again(
-                WEBHOOK_NOT_DELIVERED, reply.error or f"the endpoint answered {reply.status}", PAUSES[number - 1]
+                WEBHOOK_NOT_DELIVERED, reply.error or f"the endpoint answered {reply.status}", self._pauses[number - 1]
             )
+
+    @activity.defn
+    async def take_queued(self, endpoint_id: str) -> str | None:
+        """The delivery that a drain sends next; None when there is nothing left to send. Safe to repeat: one that was
+        taken and has not ended is answered again."""
+        with named_failures():
+            async with single(self._pool) as conn:
+                return await webhooks.take_queued(conn, endpoint_id)
+
+    async def _set_aside(self, delivery_id: str) -> str:
+        async with single(self._pool) as conn:
+            state = await webhooks.set_aside(conn, delivery_id)
+        if state is None:
+            raise again(WEBHOOK_NOT_DELIVERED, "the endpoint was enabled again meanwhile", self._pauses[0])
+        return state.value

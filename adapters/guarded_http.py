@@ -14,10 +14,10 @@ from urllib.parse import unquote_to_bytes, urljoin
 
 import httpcore
 
-from adapters.addresses import AddressRules
 from adapters.pinned_network import FAILURES, Resolver, pinned_pool, system_resolver, wire_url
+from domain.addresses import PUBLIC_ONLY, AddressRules
 from domain.assets import Download
-from domain.errors import AddressRefused, ProviderInvalidOutput
+from domain.errors import AddressRefused, FileTooBig, ProviderInvalidOutput
 
 REDIRECTS_MAX = 3
 CONNECT_MAX = timedelta(seconds=10)
@@ -32,7 +32,7 @@ class GuardedFetcher:
 
     def __init__(
         self,
-        private_hosts: frozenset[str] = frozenset(),
+        rules: AddressRules = PUBLIC_ONLY,
         *,
         idle_max: timedelta = timedelta(seconds=20),
         connections_max: int = 64,
@@ -40,8 +40,7 @@ class GuardedFetcher:
         network: httpcore.AsyncNetworkBackend | None = None,
         ssl_context: SSLContext | None = None,
     ) -> None:
-        """`private_hosts`: host:port pairs that may be private and without TLS."""
-        self._rules = AddressRules(private_hosts)
+        self._rules = rules
         self._timeouts = {"connect": CONNECT_MAX.total_seconds(), "read": idle_max.total_seconds()}
         self._pool = pinned_pool(
             self._rules, connections_max=connections_max, resolver=resolver, network=network, ssl_context=ssl_context
@@ -124,8 +123,8 @@ def _media_type(value: str) -> str | None:
     return media_type if _MEDIA_TYPE.fullmatch(media_type) and len(media_type) <= 100 else None
 
 
-def _too_large(bytes_max: int) -> ProviderInvalidOutput:
-    return ProviderInvalidOutput(f"The output is larger than {bytes_max} bytes.")
+def _too_large(bytes_max: int) -> FileTooBig:
+    return FileTooBig(f"The output is larger than {bytes_max} bytes.")
 
 
 class _Sink:

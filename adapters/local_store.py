@@ -32,6 +32,7 @@ class LocalStore:
     def __init__(self, root: Path, public_url: str, key: bytes, *, clock: Callable[[], float] = time.time) -> None:
         """`public_url` is where the API is reached; `key` signs addresses."""
         self._root, self._public_url, self._key, self._clock = root, public_url.rstrip("/"), key, clock
+        self.name = root.resolve().name
 
     async def put_once(self, key: str, file: BinaryIO, *, size_bytes: int, sha256: str, content_type: str) -> None:  # noqa: ARG002
         """The type is in the key's extension."""
@@ -49,6 +50,13 @@ class LocalStore:
         target = self.path(key)
         try:
             return await asyncio.to_thread(self._delete, target)
+        except OSError as error:
+            raise StorageUnavailable("The artifact folder cannot be written.") from error
+
+    async def delete_folder(self, folder: str) -> int:
+        target = self.path(folder)
+        try:
+            return await asyncio.to_thread(self._delete_folder, target)
         except OSError as error:
             raise StorageUnavailable("The artifact folder cannot be written.") from error
 
@@ -98,14 +106,28 @@ class LocalStore:
             target.unlink()
         except FileNotFoundError:
             return False
-        for folder in target.parents:
-            if folder == self._root:
-                break
+        self._remove_emptied(target.parent)
+        return True
+
+    def _delete_folder(self, folder: Path) -> int:
+        """Every file of the tree. A part of it that is gone meanwhile is as good as deleted."""
+        deleted = 0
+        for parent, _, names in os.walk(folder, topdown=False, onerror=_raise_unless_gone):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    (Path(parent) / name).unlink()
+                    deleted += 1
+            self._remove_emptied(Path(parent))
+        return deleted
+
+    def _remove_emptied(self, folder: Path) -> None:
+        """The folder, and those it is in, up to the first that is not empty."""
+        while folder != self._root:
             try:
                 folder.rmdir()
-            except OSError:  # not empty
-                break
-        return True
+            except OSError:  # not empty, or gone
+                return
+            folder = folder.parent
 
     def _check(self) -> None:
         with self._incoming() as probe:
@@ -122,6 +144,11 @@ def _checked(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError("not an asset key")
     return key
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _copied(source: BinaryIO, into: tempfile._TemporaryFileWrapper[bytes]) -> tuple[int, str]:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from ssl import SSLContext
 
 import httpcore
 import httpx
 
-from adapters.addresses import Address, AddressRules, is_ip
+from domain.addresses import Address, AddressRules, is_ip
 
 ADDRESSES_TRIED_MAX = 3
+RESOLVING_MAX = 64
 KEEPALIVE = timedelta(seconds=15)
+
+_RESOLVING = ThreadPoolExecutor(RESOLVING_MAX, thread_name_prefix="resolve")
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
@@ -29,8 +34,12 @@ class NameUnresolvedError(httpcore.ConnectError):
 
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """All addresses of a name, in the order to try them. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """All addresses of a name, in the order to try them. Raises OSError.
+
+    In threads of its own: a name whose server does not answer keeps one busy long after we have given up on it.
+    """
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVING, ask)
     return [str(address[0]) for *_, address in found]
 
 

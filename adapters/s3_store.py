@@ -37,7 +37,7 @@ class S3Store:
         region: str,
     ) -> None:
         """Without an endpoint: AWS. Without keys: the usual AWS sources of credentials."""
-        self._bucket = bucket
+        self.name = bucket
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
         self._s3 = boto3.client(
             "s3",
@@ -69,8 +69,11 @@ class S3Store:
     async def delete(self, key: str) -> bool:
         return await self._run(lambda: self._delete(key))
 
+    async def delete_folder(self, folder: str) -> int:
+        return await self._run(lambda: self._delete_folder(folder))
+
     async def check(self) -> None:
-        await self._run(lambda: self._s3.head_bucket(Bucket=self._bucket))
+        await self._run(lambda: self._s3.head_bucket(Bucket=self.name))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -85,7 +88,7 @@ class S3Store:
             raise StorageUnavailable(f"The object store does not answer: {type(error).__name__}.") from error
 
     def _object(self, key: str) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": key}
+        return {"Bucket": self.name, "Key": key}
 
     # in threads from here on
 
@@ -164,6 +167,14 @@ class S3Store:
             return False
         self._s3.delete_object(**self._object(key))
         return True
+
+    def _delete_folder(self, folder: str) -> int:
+        """One by one: not every store that speaks S3 can delete many at once."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=f"{folder}/")
+        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        for key in keys:
+            self._s3.delete_object(**self._object(key))
+        return len(keys)
 
 
 def _described(sha256: str, content_type: str) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from ssl import SSLContext
 
 import httpcore
 
-from adapters.addresses import AddressRules
 from adapters.pinned_network import FAILURES, NameUnresolvedError, Resolver, pinned_pool, system_resolver, wire_url
+from domain.addresses import AddressRules
 from domain.errors import AddressRefused
 
 REPLY_BYTES_MAX = 64 * 2**10
 HEAD_BYTES = 2**10
+RESOLVED_WITHIN_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,6 @@ class WebhookSender:
             self._rules, connections_max=connections_max, resolver=resolver, network=network, ssl_context=ssl_context
         )
 
-    def check(self, url: str) -> None:
-        """What can be said of an address at its registration. Raises AddressRefused."""
-        self._rules.parse(url)
-
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> WebhookReply:
         """One request, exactly these bytes, no redirects, all within the limit. Raises nothing for what they did."""
         received: list[WebhookReply] = []
@@ -83,6 +80,25 @@ class WebhookSender:
                 received[0] = WebhookReply(response.status, _text(reply[:HEAD_BYTES]))
                 if len(reply) >= REPLY_BYTES_MAX:
                     break
+
+
+class AddressCheck:
+    """Whether webhooks may go to an address: at its registration. Each attempt looks again."""
+
+    def __init__(self, allow_private: bool = False, *, resolver: Resolver = system_resolver) -> None:
+        self._rules = AddressRules(all_private=allow_private)
+        self._resolver = resolver
+
+    async def __call__(self, url: str) -> None:
+        """Raises AddressRefused. A name that does not resolve, or not yet, is let pass."""
+        address = self._rules.parse(url)
+        try:
+            async with asyncio.timeout(RESOLVED_WITHIN_S):
+                found = await self._resolver(address.host, address.port)
+        except (OSError, UnicodeError, TimeoutError):
+            return
+        for ip in found:
+            self._rules.check_ip(ip, address.host, address.port)
 
 
 def _text(data: bytes | bytearray) -> str:

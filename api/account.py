@@ -1,4 +1,4 @@
-"""The key that asks, as its owner sees it."""
+"""The key that asks, as its owner sees it, and the account that it acts for."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api import schemas
-from api.dependencies import AccountReader
+from api import samples, schemas
+from api.dependencies import AccountReader, Handles
 from api.envelope import optional_timestamp, success, timestamp
 from api.errors import documented
+from domain.errors import AccountNotFound
+from domain.plans import FALLBACK, Plans
+from domain.pricing import credits
+from store import accounts, ledger
+from store.connection import single
 
 router = APIRouter(prefix="/v1", tags=["account"])
 
 
-@router.get("/status", responses={200: {"model": schemas.Success[schemas.KeyStatus]}, **documented()})
+@router.get(
+    "/status",
+    responses={200: {"model": schemas.Success[schemas.KeyStatus]}, **documented()},
+    openapi_extra=samples.answering(samples.KEY_STATUS),
+)
 async def key_status(request: Request, caller: AccountReader) -> Response:
     """Whether the key works, and what it is. Its last use is this one."""
     data = schemas.KeyStatus(
@@ -28,3 +37,55 @@ async def key_status(request: Request, caller: AccountReader) -> Response:
         apikey_expires_at=optional_timestamp(caller.expires_at),
     )
     return success(request, "Key is valid", data)
+
+
+@router.get(
+    "/user/account",
+    responses={200: {"model": schemas.Success[schemas.Account]}, **documented()},
+    openapi_extra=samples.answering(samples.ACCOUNT),
+)
+async def read_account(request: Request, caller: AccountReader, handles: Handles) -> Response:
+    """The account that the key acts for."""
+    async with single(handles.pool) as conn:
+        account = await accounts.get(conn, caller.account_id)
+    if account is None:
+        raise AccountNotFound("There is no such account.")
+    data = schemas.Account(
+        account_id=account.account_id,
+        account_name=account.name,
+        account_email=account.email,
+        account_is_personal=account.is_personal,
+        account_picture_url=account.picture_url,
+        account_created_at=timestamp(account.created_at),
+    )
+    return success(request, "Account", data)
+
+
+@router.get(
+    "/user/billing",
+    responses={200: {"model": schemas.Success[schemas.Billing]}, **documented()},
+    openapi_extra=samples.answering(samples.BILLING),
+)
+async def read_billing(request: Request, caller: AccountReader, handles: Handles) -> Response:
+    """The plan and the balance. Subscriptions are kept elsewhere: their fields are null."""
+    async with single(handles.pool) as conn:
+        balance = await ledger.balance(conn, caller.account_id)
+    data = schemas.Billing(
+        account_id=caller.account_id,
+        billing_plan=_plan_label(handles.plans, caller.account_plan),
+        billing_credit_balance=credits(balance.available),
+        billing_subscription_status=None,
+        billing_cancel_at_period_end=None,
+        billing_currency=None,
+        billing_period_starts_at=None,
+        billing_period_ends_at=None,
+        billing_created_at=None,
+        billing_updated_at=None,
+    )
+    return success(request, "Billing", data)
+
+
+def _plan_label(plans: Plans, name: str) -> str | None:
+    """As customers know it, with the billing period where the name has one. None on the free plan."""
+    plan = plans.of(name)
+    return None if plan.identifier == FALLBACK else " ".join([plan.label, *name.split()[1:]])

@@ -5,30 +5,56 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 import composition
+from adapters.guarded_http import GuardedFetcher
 from adapters.local_store import LocalStore
-from api import account, callbacks, content, docs_page, files, generations, health, library
+from adapters.webhook_http import AddressCheck
+from api import (
+    account,
+    callbacks,
+    content,
+    dependency_health,
+    docs_page,
+    files,
+    generations,
+    health,
+    inference_health,
+    library,
+    usage,
+)
+from api.admin.routes import ROUTERS as ADMIN_ROUTERS
 from api.authentication import Authenticator
+from api.client_address import ClientAddress
 from api.edge import Edge
 from api.envelope import json_response
 from api.errors import answer_invalid_query, answer_named_failure, answer_routing_failure
+from api.input_files import InputFiles
 from api.openapi import document
-from api.rate_limits import RateLimiter
+from api.paused import PausedProviders
+from api.probes import Probe, timed
+from api.rate_limits import AttemptLimit, RequestLimit
+from api.request_log import RequestLog
 from api.services import Services
 from catalog.loader import load_catalog
+from catalog.plans import load_plans
+from domain.breaker import Thresholds
 from domain.errors import ControlPlaneError
+from domain.networks import networks_of
 from settings import Settings
 from store.connection import open_pool
 
@@ -48,21 +74,46 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         servers=[{"url": settings.public_url}],
         lifespan=_lifespan(settings),
+        generate_unique_id_function=lambda route: route.name,  # operation ids: short, and stable when paths change
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, clients=ClientAddress(networks_of(settings.trusted_proxies)))
     app.add_exception_handler(ControlPlaneError, answer_named_failure)
     app.add_exception_handler(HTTPException, answer_routing_failure)
     app.add_exception_handler(RequestValidationError, answer_invalid_query)
-    for resource in (generations, content, library, account, callbacks, health, docs_page):
+    for resource in (
+        generations,
+        content,
+        library,
+        account,
+        usage,
+        inference_health,
+        dependency_health,
+        callbacks,
+        health,
+        docs_page,
+    ):
         app.include_router(resource.router)
+    for router in ADMIN_ROUTERS:
+        app.include_router(router)
     if not settings.storage_bucket:
         app.include_router(files.router)
     app.add_api_route("/openapi.json", _openapi_route(app), include_in_schema=False)
     return app
+
+
+def reference() -> str:
+    """The OpenAPI document of no deployment in particular, as a text to keep."""
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        secret_key=SecretStr("none: this application is never started"),
+        database_url=SecretStr(""),
+        public_url="http://127.0.0.1:8080",
+    )
+    return json.dumps(document(create_app(settings)), indent=2, ensure_ascii=False)
 
 
 def _openapi_route(app: FastAPI) -> Callable[[], Any]:
@@ -79,31 +130,65 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         objects = composition.object_store(settings, file_urls_key=keys.file_urls)
         providers = composition.providers(settings)
         catalogue = load_catalog()
+        plans = load_plans(settings.plans_file)
         temporal = await composition.engine(settings, lazy=True)
         pool = await open_pool(
             settings.database_url.get_secret_value(), size_max=settings.database_pool_max, wait=False
         )
-        authenticator = Authenticator(pool, pepper=keys.api_keys, region=settings.region, limiter=RateLimiter())
+        counters = composition.counters(settings)
+        addresses = composition.addresses(settings)
+        fetcher = GuardedFetcher(addresses)
+        attempts = AttemptLimit(counters)
+        authenticator = Authenticator(
+            pool,
+            pepper=keys.api_keys,
+            region=settings.region,
+            counters=counters,
+            attempts=attempts,
+            requests=RequestLimit(plans),
+        )
+        request_log = RequestLog(pool, address_key=keys.client_addresses)
+        request_log.start()
+        storage_probe, cache_probe = Probe("storage", timed(objects.check)), Probe("cache", counters.ping)
         app.state.services = Services(
             region=settings.region,
             pool=pool,
             temporal=temporal,
             catalogue=catalogue,
+            plans=plans,
             objects=objects,
             files=objects if isinstance(objects, LocalStore) else None,
             authenticator=authenticator,
+            request_log=request_log,
+            attempts=attempts,
+            counters=counters,
+            storage_probe=storage_probe,
+            cache_probe=cache_probe,
+            breaker=Thresholds(),
             verifiers=providers,
             callback_key=keys.callback_tokens,
+            keys=keys,
             available_providers=frozenset(providers),
+            paused=PausedProviders(pool),
             deadlines=composition.deadlines(settings),
             admission_wait_s=settings.admission_timeout_s,
+            addresses=addresses,
+            input_files=InputFiles(fetcher=fetcher, objects=objects, pool=pool, catalogue=catalogue),
             file_url_ttl=timedelta(seconds=settings.file_url_ttl_s),
+            webhook_address=AddressCheck(allow_private=settings.webhook_private_addresses),
+            start_delivery=partial(composition.start_delivery, temporal),
+            start_drain=partial(composition.start_drain, temporal),
         )
         log.info("api_started region=%s providers=%s", settings.region, ",".join(providers) or "none")
         try:
             yield
         finally:
             await authenticator.close()
+            await request_log.close()
+            await storage_probe.close()
+            await cache_probe.close()
+            await fetcher.aclose()
+            await counters.close()
             await pool.close()
 
     return lifespan

@@ -1,4 +1,4 @@
-"""Who is calling: bearer key, its state, its region, its allowlist, its scope, its account's request limit."""
+"""Who is calling, and may they: rows 2 to 7 of the request pipeline, stopping at the first that fails."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from api.rate_limits import RateLimiter, RateWindow, limit_of
+from starlette.requests import Request
+
+from api.rate_limits import AttemptLimit, RateWindow, RequestLimit
 from domain import keys
 from domain.errors import (
+    AccountNotFound,
     AuthenticationFailed,
     AuthenticationRequired,
     ControlPlaneError,
     InsufficientPermissions,
     IpNotAllowed,
 )
-from domain.keys import KeyState, Scope
+from domain.keys import Scope
+from domain.limits import Counters
 from store import keys as key_records
 from store.connection import Pool, single
 from store.keys import KeyOwner
@@ -30,7 +34,7 @@ log = logging.getLogger("babysea.api")
 
 
 class Authenticator:
-    """Finds the owner of a key with one store round trip, remembered for a second."""
+    """Finds the owner of a key with one store round trip, remembered for a second, and one to whoever counts."""
 
     def __init__(
         self,
@@ -38,46 +42,50 @@ class Authenticator:
         *,
         pepper: bytes,
         region: str,
-        limiter: RateLimiter,
+        counters: Counters,
+        attempts: AttemptLimit,
+        requests: RequestLimit,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._pepper = pepper
         self._region = region
-        self._limiter = limiter
+        self._counters = counters
+        self._attempts = attempts
+        self._requests = requests
         self._clock = clock
         self._remembered: dict[bytes, tuple[float, KeyOwner]] = {}
         self._touched: dict[str, float] = {}
         self._touching: set[asyncio.Task[None]] = set()
 
-    async def identify(self, authorization: str | None, client_ip: str | None, scope: Scope) -> KeyOwner:
-        """The caller, who may do this from there. Unknown, expired, revoked and foreign keys get one answer.
+    async def identify(self, request: Request, scope: Scope) -> KeyOwner:
+        """The caller, who may do this from there, with the request counted.
 
-        Raises AuthenticationRequired, AuthenticationFailed, IpNotAllowed, InsufficientPermissions, DatabaseUnavailable.
+        Sets `request.state.caller` as soon as the key is verified, and `request.state.rate_window`. Raises
+        AuthRateLimited, AuthenticationRequired, AuthenticationFailed (one answer for unknown, expired, revoked and
+        foreign keys), AccountNotFound, IpNotAllowed, InsufficientPermissions, RateLimitExceeded, DatabaseUnavailable.
         """
-        owner = await self._owner(_bearer(authorization))
-        key_state = keys.state(
-            now=datetime.now(UTC),
-            region=self._region,
-            key_region=owner.region,
-            expires_at=owner.expires_at,
-            revoked_at=owner.revoked_at,
-        )
-        if key_state is not KeyState.ACTIVE:
-            raise _refused()
-        if not keys.ip_allowed(owner.ip_allowlist, client_ip):
-            raise IpNotAllowed("This key may not be used from your address.")
-        if scope not in owner.scopes:
-            raise InsufficientPermissions(f"This key lacks the scope {scope.value}.")
-        self._touch(owner.api_key_id)
-        return owner
-
-    def count(self, owner: KeyOwner) -> RateWindow:
-        """Count the request against the account. Raises RateLimitExceeded."""
-        return self._limiter.hit(owner.account_id, limit_of(owner.account_plan))
-
-    def exhausted(self, owner: KeyOwner) -> RateWindow:
-        return self._limiter.exhausted(limit_of(owner.account_plan))
+        secret = _bearer(request)
+        key_hash = keys.key_hash(self._pepper, secret) if keys.well_formed(secret) else None
+        caller = self._known(key_hash)
+        remembered = caller is not None
+        if caller is None:
+            async with self._attempts.guarding(request):
+                caller = await self._authenticated(secret, key_hash)
+        refusal = _refusal(caller, request.state.client_ip, scope)
+        asks = [self._requests.ask(caller, counted=refusal is None)]
+        if remembered:  # whether the address may authenticate at all is asked on the same way
+            asks.insert(0, self._attempts.ask(request))
+        standings = await self._counters.take(asks)
+        if remembered:
+            self._attempts.check(request, standings[0])
+        request.state.caller = caller
+        request.state.rate_window = RateWindow.of(standings[-1])
+        if refusal is not None:
+            raise refusal
+        self._requests.check(standings[-1])
+        self._touch(caller.api_key_id)
+        return caller
 
     def forget(self) -> None:
         """Ask the database again for every key."""
@@ -87,22 +95,41 @@ class Authenticator:
         """Wait for the last notes of use."""
         await asyncio.gather(*self._touching, return_exceptions=True)
 
-    async def _owner(self, secret: str) -> KeyOwner:
-        if not keys.well_formed(secret):
-            raise _refused()
-        key_hash = keys.key_hash(self._pepper, secret)
-        now = self._clock()
-        remembered = self._remembered.get(key_hash)
-        if remembered is not None and now - remembered[0] < REMEMBERED_S:
-            return remembered[1]
+    def _known(self, key_hash: bytes | None) -> KeyOwner | None:
+        """The owner of a key that was verified within the last second and has not expired meanwhile."""
+        verified_at, owner = self._remembered.get(key_hash or b"", (0.0, None))
+        if owner is None or self._clock() - verified_at >= REMEMBERED_S or not self._authenticates(owner):
+            return None
+        return owner
+
+    async def _authenticated(self, secret: str, key_hash: bytes | None) -> KeyOwner:
+        """Raises AuthenticationRequired, AuthenticationFailed, DatabaseUnavailable."""
+        if not secret:
+            raise AuthenticationRequired("Send an API key as `Authorization: Bearer bye_...`.")
+        owner = None if key_hash is None else await self._found(key_hash)
+        if owner is None or not self._authenticates(owner):
+            raise AuthenticationFailed("The API key is invalid, expired, revoked or belongs to another region.")
+        return owner
+
+    async def _found(self, key_hash: bytes) -> KeyOwner | None:
+        asked_at = self._clock()
         async with single(self._pool) as conn:
             owner = await key_records.find(conn, key_hash)
-        if owner is None:
-            raise _refused()
-        if len(self._remembered) >= REMEMBERED_MAX:
-            self._remembered.clear()
-        self._remembered[key_hash] = (now, owner)
+        if owner is not None:
+            if len(self._remembered) >= REMEMBERED_MAX:
+                self._remembered.clear()
+            self._remembered[key_hash] = (asked_at, owner)
         return owner
+
+    def _authenticates(self, owner: KeyOwner) -> bool:
+        return keys.state(
+            now=datetime.now(UTC),
+            region=self._region,
+            key_region=owner.region,
+            expires_at=owner.expires_at,
+            revoked_at=owner.revoked_at,
+            rotated_at=owner.rotated_at,
+        ).authenticates
 
     def _touch(self, api_key_id: str) -> None:
         """Note the use, once a minute and beside the request: a note that is lost costs nothing."""
@@ -124,12 +151,18 @@ class Authenticator:
             log.warning("key_use_not_noted key=%s", api_key_id)
 
 
-def _bearer(authorization: str | None) -> str:
-    scheme, _, secret = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        raise AuthenticationRequired("Send an API key as `Authorization: Bearer bye_...`.")
-    return secret.strip()
+def _bearer(request: Request) -> str:
+    """What was sent as a key; empty when nothing was."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
 
 
-def _refused() -> AuthenticationFailed:
-    return AuthenticationFailed("The API key is invalid, expired, revoked or belongs to another region.")
+def _refusal(caller: KeyOwner, client_ip: str | None, scope: Scope) -> ControlPlaneError | None:
+    """Why a verified key may not do this, in the order in which it is asked."""
+    if caller.account_closed:
+        return AccountNotFound("The account of this key does not exist any more.")
+    if not keys.ip_allowed(caller.ip_allowlist, client_ip):
+        return IpNotAllowed("This key may not be used from your address.")
+    if scope not in caller.scopes:
+        return InsufficientPermissions(f"This key lacks the scope {scope.value}.")
+    return None

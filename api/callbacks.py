@@ -16,6 +16,7 @@ from api import schemas
 from api.dependencies import Handles
 from api.envelope import json_response
 from api.errors import documented_only
+from api.samples import answering
 from api.services import Services
 from domain import callback_token
 from domain.errors import CallbackRefused, EngineUnavailable, PayloadTooLarge, RouteNotFound
@@ -37,6 +38,7 @@ router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"])
         200: {"model": schemas.CallbackAnswer},
         **documented_only(CallbackRefused, RouteNotFound, PayloadTooLarge, EngineUnavailable),
     },
+    openapi_extra=answering({"status": "accepted"}),
 )
 async def hear_callback(request: Request, provider: str, token: str, handles: Handles) -> Response:
     """Hear that a job may have news. Any failure of ours is a 5xx, so that the provider calls again."""

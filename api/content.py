@@ -21,7 +21,7 @@ from api.errors import documented
 from api.failures import engine_unanswered, named_failure
 from api.services import Services
 from domain import errors as e
-from domain.assets import ObjectStore
+from domain.assets import ObjectStore, generation_folder
 from domain.generation import Cancellation, GenerationStatus, workflow_id
 from store import generations
 from store.connection import single
@@ -31,6 +31,7 @@ from workflows.generation import GenerationWorkflow
 LIMIT_MAX, LIMIT_DEFAULT = 100, 50
 OFFSET_MAX = 2**31 - 1
 CANCEL_WITHIN_S = 20.0
+DELETE_WITHIN_S = 20.0
 
 log = logging.getLogger("babysea.api")
 
@@ -104,14 +105,22 @@ async def delete_generation(request: Request, generation_id: str, caller: Remove
     record = await _record(handles, caller.account_id, generation_id)
     if not record.status.terminal:
         raise e.GenerationInProgress("The generation has not ended; cancel it first.")
-    await handles.objects.check()
-    files_deleted = 0
-    for asset in record.assets:
-        files_deleted += await handles.objects.delete(asset.key)
+    await _delete_files(handles.objects, record)
     async with single(handles.pool) as conn:
         await generations.mark_deleted(conn, caller.account_id, record.generation_id)
+    files_deleted = 0 if record.files_removed else len(record.assets)  # whichever of several requests removed them
     data = schemas.GenerationDeleted(generation_id=record.generation_id, files_deleted=files_deleted)
     return success(request, "Generation deleted", data)
+
+
+async def _delete_files(objects: ObjectStore, record: GenerationRecord) -> None:
+    """All that was stored for it. Raises StorageUnavailable; then the record is still there to be deleted again."""
+    try:
+        async with asyncio.timeout(DELETE_WITHIN_S):
+            await objects.check()  # one that is down is found out before anything is gone
+            await objects.delete_folder(generation_folder(record.region, record.account_id, record.generation_id))
+    except TimeoutError as error:
+        raise e.StorageUnavailable("The object store did not answer in time.") from error
 
 
 async def _record(handles: Services, account_id: str, generation_id: str) -> GenerationRecord:
@@ -135,7 +144,7 @@ async def _cancel(temporal: Client, generation_id: str) -> Cancellation:
         async with asyncio.timeout(CANCEL_WITHIN_S):
             return await workflow.execute_update(GenerationWorkflow.cancel)
     except WorkflowUpdateFailedError as refused:
-        raise named_failure(refused) from refused
+        raise named_failure(refused) or e.InternalError("An unexpected error occurred.") from refused
     except RPCError as failure:
         if failure.status is RPCStatusCode.NOT_FOUND:
             raise _not_cancelable() from failure
@@ -169,7 +178,7 @@ async def _shown(handles: Services, record: GenerationRecord) -> dict[str, Any]:
     if record.status is GenerationStatus.FAILED:
         shown["generation_error"] = record.error_message
         shown["generation_error_code"] = record.error_code
-    if record.files_removed:
+    if record.files_removed and record.status is GenerationStatus.SUCCEEDED:  # others never had any
         shown["generation_removed"] = True
     return shown
 

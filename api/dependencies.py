@@ -9,7 +9,6 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from api.services import Services
-from domain.errors import RateLimitExceeded
 from domain.keys import Scope
 from store.keys import KeyOwner
 
@@ -31,15 +30,7 @@ def caller_with(scope: Scope) -> Callable[..., Awaitable[KeyOwner]]:
     async def identified(
         request: Request, handles: Handles, _documented: Annotated[object, Security(_bearer_scheme)]
     ) -> KeyOwner:
-        client_ip = request.client.host if request.client else None
-        authenticator = handles.authenticator
-        owner = await authenticator.identify(request.headers.get("authorization"), client_ip, scope)
-        try:
-            request.state.rate_window = authenticator.count(owner)
-        except RateLimitExceeded:
-            request.state.rate_window = authenticator.exhausted(owner)
-            raise
-        return owner
+        return await handles.authenticator.identify(request, scope)
 
     return identified
 
@@ -48,4 +39,5 @@ Writer = Annotated[KeyOwner, Depends(caller_with(Scope.GENERATION_WRITE))]
 Reader = Annotated[KeyOwner, Depends(caller_with(Scope.GENERATION_READ))]
 Remover = Annotated[KeyOwner, Depends(caller_with(Scope.GENERATION_DELETE))]
 AccountReader = Annotated[KeyOwner, Depends(caller_with(Scope.ACCOUNT_READ))]
+HealthReader = Annotated[KeyOwner, Depends(caller_with(Scope.HEALTH_READ))]
 LibraryReader = Annotated[KeyOwner, Depends(caller_with(Scope.LIBRARY_READ))]

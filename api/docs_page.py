@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
+from api.docs_html import Schema, fields, kind, table, text
+from api.docs_style import STYLE
 from api.guides import Code, Guide, Rows, guides
-from api.openapi import document
+from api.openapi import document, resolved
+
+OPERATOR_PREFIX = "operator"
 
 router = APIRouter(include_in_schema=False)
 
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
-_STYLE = """
-:root{color-scheme:light dark}
-body{font:16px/1.55 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:2rem 1rem}
-h1{font-size:1.7rem}h2{font-size:1.2rem;margin-top:2.5rem;border-bottom:1px solid #8884;padding-bottom:.3rem}
-section{margin:1.5rem 0;padding:.2rem 1rem 1rem;border:1px solid #8884;border-radius:.6rem}
-h3{font:600 1rem ui-monospace,monospace;overflow-wrap:anywhere}
-.verb{display:inline-block;min-width:4.2rem;padding:.1rem .5rem;margin-right:.6rem;border-radius:.3rem;
-color:#fff;background:#2563ab;text-align:center}
-.post{background:#2d7d46}.delete{background:#b3372f}
-table{border-collapse:collapse;width:100%;font-size:.92rem}
-th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-top:1px solid #8883}
-code,pre{font:.88rem ui-monospace,monospace}pre{background:#8881;padding:.8rem;border-radius:.4rem;overflow-x:auto}
-summary{cursor:pointer;margin:.5rem 0}nav a{margin-right:1rem}
-"""
 
 
 @router.get("/docs")
@@ -40,150 +31,172 @@ async def docs(request: Request) -> Response:
     return HTMLResponse(page, headers=_HEADERS)
 
 
-def render(api: dict[str, Any]) -> str:
-    """The whole page."""
-    groups: dict[str, list[str]] = {}
-    for path, operations in api["paths"].items():
-        for verb, operation in operations.items():
-            groups.setdefault(operation.get("tags", ["other"])[0], []).append(_operation(api, path, verb, operation))
-    explained = {guide.title: [_guide(guide)] for guide in guides(_base_url(api))}
-    sections = {"start": explained.pop("start"), **groups, **explained}
-    links = "".join(f'<a href="#{escape(title)}">{escape(title)}</a>' for title in sections)
-    parts = [f'<h2 id="{escape(title)}">{escape(title)}</h2>{"".join(shown)}' for title, shown in sections.items()]
-    info = api["info"]
-    title = f"{escape(info['title'])} {escape(info['version'])}"
+def render(api: Schema) -> str:
+    """The whole page: the way in, the operations of customers, the other guides, the operations of operators."""
+    start, *explained = guides(_base_url(api))
+    groups = [Group(api, tag) for tag in api["tags"]]
+    customers = [group for group in groups if not group.for_operators]
+    operators = [group for group in groups if group.for_operators]
+    parts: list[Guide | Group] = [start, *customers, *explained, *operators]
+    shown = [part.html() if isinstance(part, Group) else _guide(part) for part in parts]
+    title = f"{escape(api['info']['title'])} {escape(api['info']['version'])}"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
-        f"<p>{_text(info.get('description', ''))}</p>"
-        f'<nav>{links}<a href="/openapi.json">openapi.json</a></nav>{"".join(parts)}</body></html>'
+        f"<title>{title}</title><style>{STYLE}</style></head><body>"
+        f"{_contents(api, parts)}<main><h1>{escape(api['info']['title'])}</h1>"
+        f"<p>{text(api['info'].get('description', ''))}</p>{''.join(shown)}</main></body></html>"
     )
+
+
+class Group:
+    """The operations of one tag."""
+
+    def __init__(self, api: Schema, tag: dict[str, str]) -> None:
+        self._api = api
+        self.name, self._description = tag["name"], tag["description"]
+        self.for_operators = self.name.startswith(OPERATOR_PREFIX)
+        self.operations = [
+            (verb, path, operation)
+            for path, operations in api["paths"].items()
+            for verb, operation in operations.items()
+            if self.name in operation["tags"]
+        ]
+
+    def html(self) -> str:
+        shown = "".join(_operation(self._api, *operation) for operation in self.operations)
+        lead = f'<p class="lead">{text(self._description)}</p>'
+        return f'<h2 id="{_anchor(self.name)}">{escape(self.name)}</h2>{lead}{shown}'
+
+    def links(self) -> str:
+        return "".join(
+            f'<a href="#{operation["operationId"]}"><i>{verb}</i>{escape(operation["summary"].capitalize())}</a>'
+            for verb, _, operation in self.operations
+        )
+
+
+def _contents(api: Schema, parts: list[Guide | Group]) -> str:
+    """Operators' groups are folded: customers have no use for them."""
+    shown = [f"<b>{escape(api['info']['title'])}</b>{escape(api['info']['version'])}"]
+    for part in parts:
+        title = part.name if isinstance(part, Group) else part.title
+        link = f'<a href="#{_anchor(title)}">{escape(title)}</a>'
+        match part:
+            case Group(for_operators=True):
+                shown.append(f"<details><summary>{escape(title)}</summary>{part.links()}</details>")
+            case Group():
+                shown.append(f"<strong>{link}</strong>{part.links()}")
+            case _:
+                shown.append(f"<strong>{link}</strong>")
+    return f'<nav>{"".join(shown)}<strong><a href="/openapi.json">openapi.json</a></strong></nav>'
 
 
 def _guide(guide: Guide) -> str:
-    shown = []
+    shown = [f'<h2 id="{_anchor(guide.title)}">{escape(guide.title)}</h2>']
     for part in guide.parts:
         match part:
-            case Code(text):
-                shown.append(f"<pre>{escape(text)}</pre>")
-            case Rows(heads, rows):
-                shown.append(_table(heads, rows))
+            case Code(code):
+                shown.append(f"<pre>{escape(code)}</pre>")
+            case Rows(heads, rows, ids):
+                shown.append(table(heads, [[text(cell) for cell in row] for row in rows], ids))
             case _:
-                shown.append(f"<p>{_text(part)}</p>")
+                shown.append(f"<p>{text(part)}</p>")
     return "".join(shown)
 
 
-def _base_url(api: dict[str, Any]) -> str:
-    return str(api["servers"][0]["url"]).rstrip("/")
-
-
-def _operation(api: dict[str, Any], path: str, verb: str, operation: dict[str, Any]) -> str:
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    key = "" if operation.get("security") else "<p>No API key needed.</p>"
+def _operation(api: Schema, verb: str, path: str, operation: dict[str, Any]) -> str:
+    body = _json(operation.get("requestBody", {})).get("schema")
+    key = "" if operation.get("security") else "<p>No key needed.</p>"
+    told = (
+        f"<p>{text(operation.get('description', ''))}</p>{key}{_parameters(operation.get('parameters', []))}"
+        f"{_headed('Body', fields(api, body)) if body else ''}{_answer(api, operation)}{_errors(api, operation)}"
+    )
     return (
-        f'<section><h3><span class="verb {verb}">{verb.upper()}</span>{escape(path)}</h3>'
-        f"<p>{_text(operation.get('description', ''))}</p>{key}{_parameters(operation.get('parameters', []))}"
-        f"{_fields(api, 'Body', body) if body else ''}{_example(_base_url(api), path, verb, operation)}"
-        f"{_responses(api, operation['responses'])}</section>"
+        f'<section id="{operation["operationId"]}"><h3><span class="verb {verb}">{verb.upper()}</span>'
+        f"{escape(path).replace('/', '/<wbr>')}</h3>"
+        f'<div class="both"><div>{told}</div><div class="sample">{_sample(api, verb, path, operation)}</div></div>'
+        "</section>"
     )
 
 
-def _example(base_url: str, path: str, verb: str, operation: dict[str, Any]) -> str:
-    """A request to paste, and its answer; for the routes that have a sample."""
-    sample = operation["responses"]["200"].get("content", {}).get("application/json", {}).get("example")
-    if sample is None:
-        return ""
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    lines = [
-        f"curl -s -X {verb.upper()} {base_url}{path.format_map(sample['data'])}",
-        '-H "Authorization: Bearer $BABYSEA_KEY"',
-    ]
-    if "example" in body:
-        lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body['example'])}'"]
+def _sample(api: Schema, verb: str, path: str, operation: dict[str, Any]) -> str:
+    """A request to paste, and its answer."""
+    answer = _json(operation["responses"]["200"]).get("example", {})
+    data = answer.get("data", {})
+    body = _json(operation.get("requestBody", {})).get("schema", {}).get("example")
+    query = {
+        given["name"]: given["example"]
+        for given in operation.get("parameters", [])
+        if given["in"] == "query" and "example" in given
+    }
+    address = _base_url(api) + path.format_map(_Placeholders(data)) + (f"?{urlencode(query)}" if query else "")
+    lines = [f"curl -s -X {verb.upper()} {_quoted(address)}"]
+    for scheme in operation.get("security", []):
+        variable = "BABYSEA_OPERATOR_KEY" if "OperatorKey" in scheme else "BABYSEA_KEY"
+        lines.append(f'-H "Authorization: Bearer ${variable}"')
+    if body is not None:
+        lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body)}'"]
     request = " \\\n  ".join(lines)
-    answer = json.dumps(sample, indent=2)
-    return f"<h4>Example</h4><pre>{escape(request)}</pre><pre>{escape(answer)}</pre>"
+    return _headed("Request", f"<pre>{escape(request)}</pre>") + _headed(
+        "Answer", f"<pre>{escape(json.dumps(answer, indent=2))}</pre>"
+    )
+
+
+class _Placeholders(dict[str, str]):
+    """What stands for a name of a path: the value in the sample, else the name as people write a placeholder."""
+
+    def __missing__(self, name: str) -> str:
+        return name.upper()
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> str:
     rows = [
-        (given["name"], f"{given['in']}, {_kind(given.get('schema', {}))}", given.get("description", ""))
+        (
+            f"<code>{escape(given['name'])}</code>" + ("<em>required</em>" if given.get("required") else ""),
+            f"{given['in']}, {text(kind(given.get('schema', {})))}",
+            text(given.get("description", "")),
+        )
         for given in parameters
     ]
-    return _table(("Parameter", "Where, type", ""), rows) if rows else ""
+    return _headed("Parameters", table(("Name", "Where, type", ""), rows)) if rows else ""
 
 
-def _responses(api: dict[str, Any], responses: dict[str, Any]) -> str:
-    shown = []
-    for status, response in responses.items():
-        schema = response.get("content", {}).get("application/json", {}).get("schema")
-        if status == "200" and schema:
-            shown.append(_fields(api, "Answer (200)", _data_of(api, schema)))
-    errors = [
-        (status, code)
-        for status, response in responses.items()
-        if status != "200"
-        for code in response.get("description", "").split("\n\n")
-    ]
-    if errors:
-        shown.append(f"<details><summary>Errors</summary>{_table(('Status', 'Codes'), errors)}</details>")
-    return "".join(shown)
+def _answer(api: Schema, operation: dict[str, Any]) -> str:
+    """What is inside the envelope; bodies without one are shown whole."""
+    schema = _json(operation["responses"]["200"]).get("schema", {})
+    whole = resolved(api, schema)
+    data = whole.get("properties", {}).get("data", whole)
+    (first, *_) = data.get("anyOf", [data])
+    return _headed("Answer: data" if data is not whole else "Answer", fields(api, first))
 
 
-def _data_of(api: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Inside the envelope; bodies without one are shown whole."""
-    whole = _resolved(api, schema)
-    data = whole.get("properties", {}).get("data")
-    if data is None:
-        return whole
-    choices = data.get("anyOf", [data])
-    return _resolved(api, choices[0])
+def _errors(api: Schema, operation: dict[str, Any]) -> str:
+    """Each code leads to its row in the table of all errors."""
+    codes: dict[str, list[str]] = {}
+    for status, response in operation["responses"].items():
+        found = re.findall(r"^`(BSE\d{4})`", resolved(api, response).get("description", ""), re.MULTILINE)
+        if found:
+            codes[status] = [f'<a href="#{code}">{code}</a>' for code in dict.fromkeys(found)]
+    rows = [(status, ", ".join(links)) for status, links in codes.items()]
+    return _headed("Errors", table(("Status", "Codes"), rows)) if rows else ""
 
 
-def _fields(api: dict[str, Any], heading: str, schema: dict[str, Any]) -> str:
-    required = set(schema.get("required", []))
-    rows = [
-        (
-            name + (" *" if name in required else ""),
-            _kind(_resolved(api, field)),
-            field.get("description", _resolved(api, field).get("description", "")),
-        )
-        for name, field in schema.get("properties", {}).items()
-    ]
-    return f"<h4>{escape(heading)}</h4>{_table(('Field', 'Type', ''), rows)}"
+def _json(holder: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = holder.get("content", {}).get("application/json", {})
+    return found
 
 
-def _kind(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        return " or ".join(_kind(choice) for choice in schema["anyOf"])
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    if "enum" in schema:
-        return ", ".join(map(str, schema["enum"]))
-    if "const" in schema:
-        return json.dumps(schema["const"])
-    if schema.get("type") == "array":
-        return f"list of {_kind(schema.get('items', {}))}"
-    return str(schema.get("type", "any"))
+def _headed(heading: str, shown: str) -> str:
+    return f"<h4>{escape(heading)}</h4>{shown}" if shown else ""
 
 
-def _resolved(api: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    reference = schema.get("$ref")
-    if reference is None:
-        return schema
-    resolved: dict[str, Any] = api["components"]["schemas"][reference.rpartition("/")[2]]
-    return resolved
+def _quoted(address: str) -> str:
+    return f"'{address}'" if "?" in address else address
 
 
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+def _anchor(title: str) -> str:
+    return re.sub(r"\W+", "-", title)
 
 
-def _text(markdown: str) -> str:
-    """Paragraphs and code, which is all that the descriptions use."""
-    pieces = escape(markdown).split("`")
-    marked = "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
-    return marked.replace("\n\n", "</p><p>")
+def _base_url(api: Schema) -> str:
+    return str(api["servers"][0]["url"]).rstrip("/")

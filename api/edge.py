@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.client_address import ClientAddress
 from api.envelope import new_request_id
 from api.errors import error_response
 from api.rate_limits import RateWindow
+from api.request_entry import CLIENT_GONE
+from api.services import Services
 from domain.errors import ControlPlaneError, InternalError, PayloadTooLarge
 
 BODY_BYTES_MAX = 100 * 1024
 CALLBACK_BODY_BYTES_MAX = 2**20
 CALLBACKS_PREFIX = "/v1/callbacks/"
+ADMIN_PREFIX = "/admin/"  # no CORS: operators are no browsers
 
 _ALLOWED_HEADERS = (
     "Authorization, Content-Type, Accept, Idempotency-Key, X-BabySea-SDK-Name, X-BabySea-SDK-Version, "
@@ -29,10 +34,11 @@ _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
     "Access-Control-Max-Age": "600",
 }
+_NOT_KEPT = (b"cache-control", b"no-store")  # answers may hold keys
 _V1_HEADERS = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", _EXPOSED_HEADERS.encode()),
-    (b"cache-control", b"no-store"),
+    _NOT_KEPT,
 ]
 
 log = logging.getLogger("babysea.api")
@@ -41,15 +47,31 @@ log = logging.getLogger("babysea.api")
 class Edge:
     """Pure ASGI middleware, outermost of ours. No credentials mode: any origin may call with its own key."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clients: ClientAddress) -> None:
         self._app = app
+        self._clients = clients
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["state"] = {**scope.get("state", {}), "request_id": new_request_id()}
-        await self._guarded(scope, _limited(scope, receive), _Finisher(scope, send))
+        scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": new_request_id(),
+            "client_ip": self._clients.of(scope),
+        }
+        came_at, began = time.time(), time.perf_counter()
+        finisher = _Finisher(scope, send)
+        try:
+            await self._guarded(scope, _limited(scope, receive), finisher)
+        finally:
+            caller = scope["state"].get("caller")
+            if caller is not None:
+                services: Services = scope["app"].state.services
+                status = CLIENT_GONE if finisher.status is None else finisher.status
+                services.request_log.note(
+                    scope, caller, status=status, came_at=came_at, duration_s=time.perf_counter() - began
+                )
 
     async def _guarded(self, scope: Scope, receive: Receive, finisher: _Finisher) -> None:
         request = Request(scope, receive)
@@ -65,7 +87,7 @@ class Edge:
             await error_response(request, error)(scope, receive, finisher)
         except Exception:
             log.exception("request_failed id=%s", scope["state"]["request_id"])
-            if finisher.started:
+            if finisher.status is not None:
                 raise
             unexpected = InternalError("An unexpected error occurred.")
             await error_response(request, unexpected)(scope, receive, finisher)
@@ -77,11 +99,11 @@ class _Finisher:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
         self._send = send
-        self.started = False
+        self.status: int | None = None  # null until the answer begins
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             state = self._scope["state"]
             headers: list[tuple[bytes, bytes]] = list(message["headers"])
             headers.append((b"x-request-id", state["request_id"].encode()))
@@ -91,17 +113,24 @@ class _Finisher:
                 headers.extend(window.headers())
             if _is_v1(self._scope):
                 headers.extend(_V1_HEADERS)
+            elif _path(self._scope).startswith(ADMIN_PREFIX):
+                headers.append(_NOT_KEPT)
             message = {**message, "headers": headers}
         await self._send(message)
 
 
 def _is_v1(scope: Scope) -> bool:
+    return _path(scope).startswith("/v1/")
+
+
+def _path(scope: Scope) -> str:
+    """Without the prefix under which a proxy may have mounted us."""
     path: str = scope["path"]
-    return path.startswith("/v1/")
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _bytes_max(scope: Scope) -> int:
-    return CALLBACK_BODY_BYTES_MAX if scope["path"].startswith(CALLBACKS_PREFIX) else BODY_BYTES_MAX
+    return CALLBACK_BODY_BYTES_MAX if _path(scope).startswith(CALLBACKS_PREFIX) else BODY_BYTES_MAX
 
 
 def _refuse_declared_length(request: Request) -> None:

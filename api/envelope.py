@@ -58,6 +58,7 @@ def success_body(request: Request, message: str, data: BaseModel | Mapping[str, 
 def replayed(request: Request, body: bytes) -> Response:
     """The bytes of an earlier answer, its request id included."""
     request.state.request_id = json.loads(body)["request_id"]
+    request.state.replayed = True
     return Response(body, media_type="application/json", headers={"Idempotency-Replayed": "true"})
 
 

@@ -1,9 +1,13 @@
-"""One table: which HTTP status each named failure has. It answers requests and it documents the routes."""
+"""One table: code, type, HTTP status, retry flag and meaning of each named failure.
+
+It answers requests, and it documents them: the responses of the routes and the error table of the reference.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -22,6 +26,7 @@ STATUS: dict[type[e.ControlPlaneError], int] = {
     e.IpNotAllowed: 403,
     e.AccountNotFound: 404,
     e.RateLimitExceeded: 429,
+    e.AuthRateLimited: 429,
     e.ConcurrencyLimitExceeded: 429,
     e.InsufficientCredits: 402,
     e.AccountFrozen: 403,
@@ -40,18 +45,26 @@ STATUS: dict[type[e.ControlPlaneError], int] = {
     e.GenerationInProgress: 409,
     e.RouteNotFound: 404,
     e.MethodNotAllowed: 405,
+    e.ResourceNotFound: 404,
+    e.StateConflict: 409,
     e.ProviderFailed: 502,
     e.JobNotFound: 502,
     e.ProviderTimedOut: 504,
     e.ProviderUnavailable: 503,
     e.ProviderBusy: 503,
     e.ProviderAtCapacity: 503,
+    e.ProviderPaused: 503,
     e.ProviderCreditsExhausted: 503,
     e.ProviderRejectedInput: 422,
     e.ProviderInvalidOutput: 502,
     e.ProviderAuthFailed: 502,
     e.ContentRefused: 422,
     e.InputFileRefused: 422,
+    e.InputImageTooLarge: 422,
+    e.InputImageTooSmall: 422,
+    e.InputFormatUnsupported: 422,
+    e.InputFileTooBig: 422,
+    e.InputFileUnreachable: 422,
     e.SubmitAmbiguous: 504,
     e.AllProvidersFailed: 502,
     e.GenerationExpired: 504,
@@ -63,6 +76,26 @@ STATUS: dict[type[e.ControlPlaneError], int] = {
     e.DatabaseUnavailable: 503,
     e.EngineUnavailable: 503,
 }
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """One public code. Several failures may share it; the first in STATUS speaks for them."""
+
+    code: str
+    type: str
+    status: int
+    retryable: bool | None  # None: it depends, as the meaning says
+    meaning: str
+
+
+def rows() -> list[ErrorRow]:
+    """Every public code once, in their order."""
+    first: dict[str, ErrorRow] = {}
+    for kind, status in STATUS.items():
+        retryable = None if kind is e.AllProvidersFailed else kind.retryable
+        first.setdefault(kind.code, ErrorRow(kind.code, kind.type, status, retryable, _meaning(kind)))
+    return sorted(first.values(), key=lambda row: row.code)
 
 
 def status_of(error: type[e.ControlPlaneError]) -> int:
@@ -79,11 +112,14 @@ def error_body(request_id: str, error: e.ControlPlaneError) -> dict[str, Any]:
     }
     if error.details:
         described["details"] = error.details
+    if error.provider_errors:
+        described["provider_errors"] = [asdict(refusal) for refusal in error.provider_errors]
     return {"status": "error", "request_id": request_id, "error": described}
 
 
 def error_response(request: Request, error: e.ControlPlaneError) -> Response:
     """The error envelope. Clients wait as `Retry-After` says only where the rate-limit trio is present as well."""
+    request.state.error_code = error.code
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
@@ -123,12 +159,21 @@ def documented(*kinds: type[e.ControlPlaneError]) -> dict[int | str, dict[str, A
 
 def documented_only(*kinds: type[e.ControlPlaneError]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route, grouped by status."""
-    by_status: dict[int | str, list[str]] = {}
-    for kind in kinds:
-        by_status.setdefault(status_of(kind), []).append(f"`{kind.code}` {kind.type}: {_meaning(kind)}")
+    by_status: dict[int, list[type[e.ControlPlaneError]]] = {}
+    for kind in dict.fromkeys(kinds):
+        by_status.setdefault(status_of(kind), []).append(kind)
+    return {status: _refused_with(by_status[status]) for status in sorted(by_status)}
+
+
+def _refused_with(kinds: list[type[e.ControlPlaneError]]) -> dict[str, Any]:
+    examples = {
+        kind.__name__: {"summary": f"{kind.code} {kind.type}", "value": error_body(_AN_ID, kind(_meaning(kind)))}
+        for kind in kinds
+    }
     return {
-        status: {"model": Failure, "description": "\n\n".join(lines)}
-        for status, lines in sorted(by_status.items(), key=lambda item: int(item[0]))
+        "model": Failure,
+        "description": "\n\n".join(f"`{kind.code}` {kind.type}: {_meaning(kind)}" for kind in kinds),
+        "content": {"application/json": {"examples": examples}},
     }
 
 
@@ -137,6 +182,7 @@ def _meaning(kind: type[e.ControlPlaneError]) -> str:
     return (kind.__doc__ or "").partition("\n")[0]
 
 
+_AN_ID = "req_3f0d2c7a9be14c5f8d61a0b47e52c913"
 _IDENTIFYING = (
     e.AuthenticationRequired,
     e.AuthenticationFailed,
@@ -144,6 +190,7 @@ _IDENTIFYING = (
     e.IpNotAllowed,
     e.AccountNotFound,
     e.RateLimitExceeded,
+    e.AuthRateLimited,
     e.InternalError,
     e.DatabaseUnavailable,
 )

@@ -6,20 +6,20 @@ from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError
 
-from domain.errors import ControlPlaneError, EngineUnavailable, InternalError
+from domain.errors import ControlPlaneError, EngineUnavailable
 
 RETRY_AFTER = timedelta(seconds=2)
 
 
-def named_failure(failure: BaseException) -> ControlPlaneError:
-    """The first failure along the causes whose type is one of ours; InternalError when there is none."""
+def named_failure(failure: BaseException) -> ControlPlaneError | None:
+    """The first failure along the causes whose type is one of ours."""
     cause: BaseException | None = failure
     while cause is not None:
         if isinstance(cause, ApplicationError) and cause.type in _BY_TYPE:
             details = next((detail for detail in cause.details if isinstance(detail, dict)), None)
-            return _BY_TYPE[cause.type](cause.message, details=details)
+            return _BY_TYPE[cause.type](cause.message, details=details, retry_after=cause.next_retry_delay)
         cause = cause.__cause__
-    return InternalError("An unexpected error occurred.")
+    return None
 
 
 def engine_unanswered() -> EngineUnavailable:

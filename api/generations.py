@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -20,17 +21,20 @@ from api.services import Services
 from api.starting import start_once
 from domain import errors as e
 from domain import strict_json
-from domain.generation import Admission, GenerationStatus, MediaType, attempt_id
+from domain.generation import Admission, GenerationRequest, GenerationStatus, MediaType, attempt_id
 from domain.planning import plan_generation
 from store import generations
 from store.connection import single
 from store.keys import KeyOwner
+
+log = logging.getLogger("babysea.api")
 
 router = APIRouter(prefix="/v1/generate", tags=["generations"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": schemas.Success[schemas.GenerationAccepted | schemas.GenerationAlreadyCanceled]},
     **documented(
+        e.ConcurrencyLimitExceeded,
         e.InsufficientCredits,
         e.AccountFrozen,
         e.InvalidInput,
@@ -43,9 +47,18 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         e.IdempotencyKeyReused,
         e.IdempotencyInProgress,
         e.UnsupportedMediaType,
+        e.InputFileRefused,
+        e.InputImageTooLarge,
+        e.InputImageTooSmall,
+        e.InputFormatUnsupported,
+        e.InputFileTooBig,
+        e.InputFileUnreachable,
+        e.StorageUnavailable,
         e.ProviderUnavailable,
+        e.ProviderPaused,
         e.EngineUnavailable,
         e.AdmissionUnknown,
+        e.FailedAfterStart,
     ),
 }
 
@@ -121,12 +134,30 @@ async def _created(handles: Services, ask: Ask, body: object, generation_id: str
         media_type=ask.media_type,
         body=body,
         available_providers=handles.available_providers,
+        paused_providers=await handles.paused.names(),
         generation_id=generation_id,
         admit_by=time.time() + handles.admission_wait_s,
         deadlines=handles.deadlines,
+        in_flight_max=handles.plans.of(ask.caller.account_plan).in_flight[ask.media_type],
+        addresses=handles.addresses,
     )
-    admission = await start_once(handles.temporal, handles.pool, planned, wait_s=handles.admission_wait_s)
-    return _accepted(ask.request, admission)
+    async with handles.input_files.kept(planned) as ready:
+        return await _started(handles, ask, ready)
+
+
+async def _started(handles: Services, ask: Ask, planned: GenerationRequest) -> bytes:
+    try:
+        wait_s = planned.admit_by - time.time()
+        admission = await start_once(handles.temporal, handles.pool, planned, wait_s=wait_s)
+        return _accepted(ask.request, admission)
+    except e.ControlPlaneError:
+        raise
+    except Exception as bug:  # a client repeats an internal error, but this one may have left a generation behind
+        log.exception("create_failed generation=%s", planned.generation_id)
+        raise e.FailedAfterStart(
+            "An unexpected error occurred. Ask for the generation by its id before trying again.",
+            details={"generation_id": planned.generation_id},
+        ) from bug
 
 
 async def _recovered(handles: Services, ask: Ask, generation_id: str) -> bytes | None:

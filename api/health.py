@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api import schemas
 from api.dependencies import Handles
 from api.envelope import json_response
+from api.samples import answering
 from store.connection import Pool, single
 
 CHECK_WITHIN_S = 2.0
@@ -18,13 +19,20 @@ CHECK_WITHIN_S = 2.0
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/livez", responses={200: {"model": schemas.Alive}})
+@router.get("/livez", responses={200: {"model": schemas.Alive}}, openapi_extra=answering({"status": "alive"}))
 async def alive() -> Response:
     """The process answers. Asks nothing of anyone, so that an outage elsewhere restarts nothing here."""
     return json_response({"status": "alive"}, 200)
 
 
-@router.get("/readyz", responses={200: {"model": schemas.Readiness}, 503: {"model": schemas.Readiness}})
+@router.get(
+    "/readyz",
+    responses={
+        200: {"model": schemas.Readiness},
+        503: {"model": schemas.Readiness, "description": "PostgreSQL or Temporal does not answer."},
+    },
+    openapi_extra=answering({"status": "ready", "checks": {"database": "ok", "engine": "ok"}}),
+)
 async def ready(handles: Handles) -> Response:
     """Whether PostgreSQL and Temporal answer within two seconds."""
     names = ("database", "engine")

@@ -16,6 +16,7 @@ from fastapi import Request
 from domain.errors import (
     AdmissionUnknown,
     ControlPlaneError,
+    FailedAfterStart,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     InvalidIdempotencyKey,
@@ -25,7 +26,7 @@ from store.connection import Pool, single
 from store.idempotency import ClaimState
 
 RETRY_AFTER = timedelta(seconds=2)
-_WELL_FORMED = re.compile(r"[A-Za-z0-9_\-:.]{1,255}\Z")
+_WELL_FORMED = re.compile(r"(?P<quote>\"?)(?P<key>[A-Za-z0-9_\-:.]{1,255})(?P=quote)\Z")
 
 log = logging.getLogger("babysea.api")
 
@@ -49,13 +50,17 @@ class Claimant:
 
 
 def key_of(request: Request) -> str | None:
-    """The header, checked; None when it was not sent. Raises InvalidIdempotencyKey."""
+    """The header, checked; None when it was not sent. Raises InvalidIdempotencyKey.
+
+    Quoted, as draft-ietf-httpapi-idempotency-key-header-07 writes it, it is the same key.
+    """
     sent = request.headers.getlist("idempotency-key")
     if not sent:
         return None
-    if len(sent) > 1 or not _WELL_FORMED.match(sent[0]):
+    found = _WELL_FORMED.match(sent[0])
+    if len(sent) > 1 or found is None:
         raise InvalidIdempotencyKey("An Idempotency-Key has 1 to 255 characters of A-Z a-z 0-9 _ - : .")
-    return sent[0]
+    return found["key"]
 
 
 def fingerprint(kind: str, model_identifier: str, body: object) -> str:
@@ -101,9 +106,9 @@ async def once(
 async def _create(pool: Pool, claimant: Claimant, create: Callable[[], Awaitable[bytes]]) -> Answer:
     try:
         body = await create()
-    except AdmissionUnknown:
+    except (AdmissionUnknown, FailedAfterStart):
         raise  # it may exist: the key stays claimed until its lease ends, and then the record decides
-    except ControlPlaneError:
+    except Exception:  # any error, named or not: a retry executes anew
         await _free(pool, claimant, claimant.generation_id)
         raise
     await _complete(pool, claimant, claimant.generation_id, body)
@@ -122,8 +127,8 @@ async def _complete(pool: Pool, claimant: Claimant, generation_id: str, body: by
     try:
         async with single(pool) as conn:
             await idempotency.complete(conn, claimant.account_id, claimant.key, generation_id, body)
-    except ControlPlaneError:
-        log.warning("idempotent_answer_not_kept generation=%s", generation_id)
+    except Exception:
+        log.exception("idempotent_answer_not_kept generation=%s", generation_id)
 
 
 async def _free(pool: Pool, claimant: Claimant, generation_id: str) -> None:

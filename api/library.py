@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api import schemas
+from api import library_samples, schemas
 from api.dependencies import Handles, LibraryReader
 from api.envelope import success
 from api.errors import documented
+from api.samples import answering
 from catalog.views import estimate_view, library_models, library_providers
 from domain.errors import DatabaseUnavailable, InvalidInput, ModelNotFound, ParameterOutOfRange
 from domain.estimating import estimate_from_query
@@ -21,7 +22,9 @@ router = APIRouter(prefix="/v1", tags=["library"])
 
 
 def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
+    given = {"name": name, "in": "query", "schema": schema, "description": description}
+    example = library_samples.ESTIMATE_QUERY.get(name)
+    return given if example is None else given | {"example": example}
 
 
 _ESTIMATE_QUERY = [
@@ -38,7 +41,7 @@ _ESTIMATE_QUERY = [
         200: {"model": schemas.Success[schemas.Estimate]},
         **documented(ModelNotFound, InvalidInput, ParameterOutOfRange),
     },
-    openapi_extra={"parameters": _ESTIMATE_QUERY},
+    openapi_extra={"parameters": _ESTIMATE_QUERY, **answering(library_samples.ESTIMATE)},
 )
 async def estimate_cost(request: Request, model_identifier: str, caller: LibraryReader, handles: Handles) -> Response:
     """What a generation would cost, and whether the balance pays for it. Costs and reserves nothing."""
@@ -48,16 +51,24 @@ async def estimate_cost(request: Request, model_identifier: str, caller: Library
     return success(request, "Estimate", estimate_view(estimate, balance))
 
 
-@router.get("/library/models", responses={200: {"model": schemas.Success[schemas.LibraryModels]}, **documented()})
+@router.get(
+    "/library/models",
+    responses={200: {"model": schemas.Success[schemas.LibraryModels]}, **documented()},
+    openapi_extra=answering(library_samples.MODELS),
+)
 async def list_models(request: Request, _: LibraryReader, handles: Handles) -> Response:
     """Every model with its accepted fields and its price."""
     return success(request, "Model library", library_models(handles.catalogue))
 
 
-@router.get("/library/providers", responses={200: {"model": schemas.Success[schemas.LibraryProviders]}, **documented()})
+@router.get(
+    "/library/providers",
+    responses={200: {"model": schemas.Success[schemas.LibraryProviders]}, **documented()},
+    openapi_extra=answering(library_samples.PROVIDERS),
+)
 async def list_providers(request: Request, _: LibraryReader, handles: Handles) -> Response:
-    """Every inference provider and how it is driven."""
-    return success(request, "Provider library", library_providers(handles.catalogue))
+    """Every inference provider and how it is driven; a paused one gets no new generations."""
+    return success(request, "Provider library", library_providers(handles.catalogue, await handles.paused.names()))
 
 
 async def _balance(pool: Pool, account_id: str) -> int | None:

@@ -1,92 +1,122 @@
-"""How many requests an account may make in a minute: a sliding window of two buckets, counted in this process.
-
-With several API processes each counts on its own, so the effective limit is theirs together.
-"""
+"""The two request limits: an account's requests, and the failed authentications of one address."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from domain.errors import RateLimitExceeded
+from starlette.requests import Request
 
-WINDOW_S = 60
-REQUESTS_PER_MINUTE = {"free": 60, "starter": 120, "pro": 300, "scale": 600, "enterprise": 1200}
+from domain.errors import AuthenticationFailed, AuthRateLimited, RateLimitExceeded
+from domain.limits import Ask, Counters, Limit, Standing
+from domain.plans import Plans
+from store.keys import KeyOwner
+
+FAILED_AUTHENTICATIONS = Limit("authentication", 30)  # per minute and address
+_NOBODYS = Limit("default", 60)
 
 
 @dataclass(frozen=True)
 class RateWindow:
-    """What the `X-RateLimit-*` headers say. `resets_at`: Unix seconds."""
+    """What the headers about a limit say. `resets_at`: Unix seconds. `more_in_s`: until there is more than remains."""
 
-    limit: int
+    limit: Limit
     remaining: int
     resets_at: int
+    more_in_s: int
+
+    @classmethod
+    def of(cls, standing: Standing) -> RateWindow:
+        return cls(
+            limit=standing.limit,
+            remaining=standing.remaining,
+            resets_at=math.ceil(standing.resets_ms / 1000),
+            more_in_s=_seconds((standing.resets_ms if standing.remaining else standing.free_ms) - standing.now_ms),
+        )
 
     def headers(self) -> list[tuple[bytes, bytes]]:
+        """The contract's trio; beside it what draft-ietf-httpapi-ratelimit-headers-11 (May 2026) calls them.
+
+        That draft's `t` is never later than Retry-After: with nothing left both tell when there is room for one.
+        """
+        name, most, window_s = self.limit.name, self.limit.most, self.limit.window // timedelta(seconds=1)
         return [
-            (b"x-ratelimit-limit", b"%d" % self.limit),
+            (b"x-ratelimit-limit", b"%d" % most),
             (b"x-ratelimit-remaining", b"%d" % self.remaining),
             (b"x-ratelimit-reset", b"%d" % self.resets_at),
+            (b"ratelimit-policy", f'"{name}";q={most};w={window_s}'.encode()),
+            (b"ratelimit", f'"{name}";r={self.remaining};t={self.more_in_s}'.encode()),
         ]
 
 
 def window_of_nobody(now: float) -> RateWindow:
     """For a failure before the account is known: clients believe `Retry-After` only beside some trio."""
-    limit = REQUESTS_PER_MINUTE["free"]
-    return RateWindow(limit=limit, remaining=limit, resets_at=(int(now // WINDOW_S) + 1) * WINDOW_S)
+    window_s = _NOBODYS.window // timedelta(seconds=1)
+    return RateWindow(_NOBODYS, remaining=_NOBODYS.most, resets_at=math.ceil(now) + window_s, more_in_s=window_s)
 
 
-def limit_of(plan: str) -> int:
-    """Plan names may carry the billing period: `Starter Monthly` is `starter`."""
-    return REQUESTS_PER_MINUTE.get(plan.partition(" ")[0].lower(), REQUESTS_PER_MINUTE["free"])
+class RequestLimit:
+    """The requests of an account, whichever of its keys they come with. The number is its plan's."""
 
+    def __init__(self, plans: Plans) -> None:
+        self._plans = plans
 
-class RateLimiter:
-    """Counts per account; forgets everything older than two windows."""
+    def ask(self, caller: KeyOwner, *, counted: bool) -> Ask:
+        plan = self._plans.of(caller.account_plan)
+        return Ask(Limit("default", plan.requests_per_minute), caller.account_id, counted)
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._window = 0
-        self._current: dict[str, int] = {}
-        self._previous: dict[str, int] = {}
-
-    def hit(self, account_id: str, limit: int) -> RateWindow:
-        """Count one request. Raises RateLimitExceeded, and then it is not counted."""
-        now = self._clock()
-        self._turn(int(now // WINDOW_S))
-        elapsed_s = now % WINDOW_S
-        before, count = self._previous.get(account_id, 0), self._current.get(account_id, 0)
-        used = before * (1 - elapsed_s / WINDOW_S) + count
-        resets_at = (self._window + 1) * WINDOW_S
-        if used + 1 > limit:
-            wait_s = _seconds_until_free(before, count, limit, elapsed_s)
+    def check(self, standing: Standing) -> None:
+        """Raises RateLimitExceeded."""
+        if not standing.fits:
+            wait = _wait(standing)
             raise RateLimitExceeded(
                 "Account request limit reached.",
-                details={"retry_after_seconds": wait_s, "limit": limit},
-                retry_after=timedelta(seconds=wait_s),
+                details={"retry_after_seconds": wait // timedelta(seconds=1), "limit": standing.limit.most},
+                retry_after=wait,
             )
-        self._current[account_id] = count + 1
-        return RateWindow(limit=limit, remaining=int(limit - used - 1), resets_at=resets_at)
-
-    def exhausted(self, limit: int) -> RateWindow:
-        """The window to show beside a refusal."""
-        return RateWindow(limit=limit, remaining=0, resets_at=(int(self._clock() // WINDOW_S) + 1) * WINDOW_S)
-
-    def _turn(self, window: int) -> None:
-        if window == self._window:
-            return
-        self._previous = self._current if window == self._window + 1 else {}
-        self._current = {}
-        self._window = window
 
 
-def _seconds_until_free(before: int, count: int, limit: int, elapsed_s: float) -> int:
-    """Whole seconds, at least 1, until the older bucket has faded enough for one more request."""
-    if count <= limit - 1 and before > 0:
-        free_at_s = WINDOW_S * (1 - (limit - 1 - count) / before)
-    else:  # only when this window has become the older one
-        free_at_s = WINDOW_S + WINDOW_S * (1 - (limit - 1) / count)
-    return max(1, math.ceil(free_at_s - elapsed_s))
+class AttemptLimit:
+    """Failed authentications per source address: keys must not be tried out. What succeeds is not counted."""
+
+    def __init__(self, counters: Counters, limit: Limit = FAILED_AUTHENTICATIONS) -> None:
+        self._counters = counters
+        self._limit = limit
+
+    def ask(self, request: Request, *, counted: bool = False) -> Ask:
+        return Ask(self._limit, request.state.client_ip or "unknown", counted)
+
+    def check(self, request: Request, standing: Standing) -> None:
+        """Raises AuthRateLimited, and then the answer carries this limit's window: no account is known."""
+        if not standing.fits:
+            request.state.rate_window = RateWindow.of(standing)
+            raise AuthRateLimited("Too many failed authentications from your address.", retry_after=_wait(standing))
+
+    @asynccontextmanager
+    async def guarding(self, request: Request) -> AsyncIterator[None]:
+        """Around an authentication. One that fails is counted; an address with too many is turned away before it.
+
+        Raises AuthRateLimited.
+        """
+        self.check(request, await self._taken(self.ask(request)))
+        try:
+            yield
+        except AuthenticationFailed:
+            self.check(request, await self._taken(self.ask(request, counted=True)))
+            raise
+
+    async def _taken(self, ask: Ask) -> Standing:
+        (standing,) = await self._counters.take([ask])
+        return standing
+
+
+def _wait(standing: Standing) -> timedelta:
+    return timedelta(seconds=_seconds(standing.free_ms - standing.now_ms))
+
+
+def _seconds(milliseconds: int) -> int:
+    """Whole seconds, at least 1."""
+    return max(1, math.ceil(milliseconds / 1000))

@@ -1,4 +1,4 @@
-"""Answers as the reference shows them: one image and one video, from the request to the finished file."""
+"""Answers as the reference shows them: one image and one video, from the request to the finished file, and the rest."""
 
 from __future__ import annotations
 
@@ -72,6 +72,125 @@ CANCELED = success(
     },
 )
 DELETED = success("Generation deleted", {"generation_id": IMAGE_ID, "files_deleted": 1})
+
+KEY_STATUS = success(
+    "Key is valid",
+    {
+        "account_id": ACCOUNT_ID,
+        "apikey_id": "c92f4d10-77b8-4a0d-8b5e-1f2a3c4d5e6f",
+        "apikey_name": "worker-us",
+        "apikey_prefix": "bye_Qk7Zd",
+        "apikey_created_at": "2026-05-01T09:00:00.000Z",
+        "apikey_last_used_at": "2026-06-02T08:15:30.000Z",
+        "apikey_expires_at": None,
+    },
+)
+USAGE = success(
+    "Usage",
+    {
+        "account_id": ACCOUNT_ID,
+        "usage_period_days": 7,
+        "usage_credit_balance": 18.415,
+        "usage_total_requests": 42,
+        "usage_total_success": 39,
+        "usage_total_client_errors": 2,
+        "usage_total_server_errors": 1,
+        "usage_total_generations": 11,
+        "usage_total_provider_submissions": 13,
+        "usage_total_estimated_cost": 0.061,
+        "usage_endpoints": [
+            {
+                "endpoint": "/v1/content/{generation_id}",
+                "total_requests": 42,
+                "success_count": 39,
+                "client_error_count": 2,
+                "server_error_count": 1,
+                "error_codes": {"BSE3001": 2, "BSE5003": 1},
+            }
+        ],
+        "usage_providers": [
+            {
+                "provider": "replicate",
+                "total_submissions": 13,
+                "used_count": 10,
+                "cancelled_count": 1,
+                "discarded_count": 0,
+                "failed_count": 2,
+                "total_estimated_cost": 0.061,
+                "wasted_estimated_cost": 0.009,
+            }
+        ],
+    },
+)
+ACCOUNT = success(
+    "Account",
+    {
+        "account_id": ACCOUNT_ID,
+        "account_name": "North Pier Studio",
+        "account_email": "ops@example.com",
+        "account_is_personal": False,
+        "account_picture_url": None,
+        "account_created_at": "2026-03-11T14:02:00.000Z",
+    },
+)
+BILLING = success(
+    "Billing",
+    {
+        "account_id": ACCOUNT_ID,
+        "billing_plan": None,
+        "billing_credit_balance": 0.82,
+        "billing_subscription_status": None,
+        "billing_cancel_at_period_end": None,
+        "billing_currency": None,
+        "billing_period_starts_at": None,
+        "billing_period_ends_at": None,
+        "billing_created_at": None,
+        "billing_updated_at": None,
+    },
+)
+
+
+def _provider_health(provider: str, status: str, *, successes: int, failures: int) -> dict[str, Any]:
+    total = successes + failures
+    window = {"total_attempts": total, "failures": failures, "successes": successes, "duration_seconds": 300}
+    return {"provider": provider, "status": status, "failure_rate": failures / total, "window": window}
+
+
+PROVIDERS_HEALTH = success(
+    "Provider health",
+    {
+        "service": "providers",
+        "healthy": False,
+        "providers_total": 2,
+        "providers": [
+            _provider_health("fal", "degraded", successes=4, failures=6),
+            _provider_health("replicate", "healthy", successes=99, failures=1),
+        ],
+    },
+)
+MODELS_HEALTH = success(
+    "Model health",
+    {
+        "service": "models",
+        "healthy": True,
+        "models_total": 1,
+        "models": [
+            {
+                "model_identifier": IMAGE_MODEL,
+                "model_type": "image",
+                "model_pricing": 0.005,
+                "providers": {
+                    "replicate": {"available": True, "raw_model_id": "black-forest-labs/flux-schnell"},
+                    "fal": {"available": False, "raw_model_id": "fal-ai/flux/schnell"},
+                },
+            }
+        ],
+    },
+)
+STORAGE_HEALTH = success(
+    "Storage health", {"service": "storage", "healthy": True, "latency_ms": 14, "bucket": "artifacts"}
+)
+CACHE_HEALTH = success("Cache health", {"service": "redis", "healthy": True, "latency_ms": 3})
 
 
 def answering(sample: dict[str, Any]) -> dict[str, Any]:

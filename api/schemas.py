@@ -98,7 +98,8 @@ class Generation(BaseModel):
     generation_ratio: str | None = None
     generation_output_format: str
     generation_output_number: int
-    generation_input_file: list[str] | None
+    generation_input_file: list[str] | None = Field(description="As they were asked for.")
+    generation_input_file_last_content: str | None = Field(None, description="Videos with a last frame only.")
     generation_duration: float | None = Field(None, description="Seconds; videos only.")
     generation_resolution: str | None = None
     generation_generate_audio: bool | None = None
@@ -141,6 +142,70 @@ class KeyStatus(Contract):
     apikey_created_at: str | None
     apikey_last_used_at: str | None
     apikey_expires_at: str | None
+
+
+class EndpointUsage(Contract):
+    endpoint: str = Field(description="The route, such as `/v1/content/{generation_id}`.")
+    total_requests: int
+    success_count: int = Field(description="2xx.")
+    client_error_count: int = Field(description="4xx; 499: the client had gone before it was answered.")
+    server_error_count: int = Field(description="5xx.")
+    error_codes: dict[str, int] = Field(description="How often each code was the answer.")
+
+
+class ProviderUsage(Contract):
+    """Attempts at one provider. Those that have not ended are counted in `total_submissions` only."""
+
+    provider: str
+    total_submissions: int
+    used_count: int
+    cancelled_count: int
+    discarded_count: int
+    failed_count: int
+    total_estimated_cost: float = Field(description="USD.")
+    wasted_estimated_cost: float = Field(description="USD: of attempts that ended and were not used.")
+
+
+class Usage(Contract):
+    account_id: str
+    usage_period_days: int
+    usage_credit_balance: float
+    usage_total_requests: int
+    usage_total_success: int
+    usage_total_client_errors: int
+    usage_total_server_errors: int
+    usage_total_generations: int
+    usage_total_provider_submissions: int = Field(description="Each attempt of a failover counts.")
+    usage_total_estimated_cost: float = Field(description="USD, as the providers charge it.")
+    usage_endpoints: list[EndpointUsage]
+    usage_providers: list[ProviderUsage]
+
+
+class Account(Contract):
+    account_id: str
+    account_name: str
+    account_email: str | None
+    account_is_personal: bool
+    account_picture_url: str | None
+    account_created_at: str = Timestamp
+
+
+class Billing(Contract):
+    """Null is what only a subscription would know. On the free plan, that is everything but the balance."""
+
+    account_id: str
+    billing_plan: str | None = Field(examples=["Scale"])
+    billing_credit_balance: float
+    billing_subscription_status: (
+        Literal["active", "trialing", "past_due", "canceled", "unpaid", "incomplete", "incomplete_expired", "paused"]
+        | None
+    )
+    billing_cancel_at_period_end: bool | None
+    billing_currency: str | None
+    billing_period_starts_at: str | None
+    billing_period_ends_at: str | None
+    billing_created_at: str | None
+    billing_updated_at: str | None
 
 
 # --- library ------------------------------------------------------------------------------------------------------
@@ -213,6 +278,66 @@ class LibraryProvider(Contract):
 class LibraryProviders(Contract):
     providers: list[LibraryProvider]
     providers_total: int
+
+
+# --- health -------------------------------------------------------------------------------------------------------
+
+
+class HealthWindow(Contract):
+    """Attempts that were used, or that failed by the provider's own fault."""
+
+    total_attempts: int
+    failures: int
+    successes: int
+    duration_seconds: int
+
+
+class ProviderHealth(Contract):
+    provider: str
+    status: Literal["healthy", "recovering", "degraded", "unknown"]
+    failure_rate: float = Field(ge=0, le=1)
+    window: HealthWindow
+
+
+class ProvidersHealth(Contract):
+    service: Literal["providers"]
+    healthy: bool = Field(description="No provider is degraded.")
+    providers_total: int
+    providers: list[ProviderHealth]
+
+
+class ModelProvider(Contract):
+    available: bool = Field(description="This deployment has a key for it, and it is not paused.")
+    raw_model_id: str | None = Field(description="The provider's own name of the model.")
+
+
+class ModelHealth(Contract):
+    model_identifier: str
+    model_type: Literal["image", "video", "unknown"]
+    model_pricing: float | None = Field(None, description="Credits per file or second; of the cheapest tier.")
+    providers: dict[str, ModelProvider]
+
+
+class ModelsHealth(Contract):
+    service: Literal["models"]
+    healthy: bool = Field(description="Every model has a provider that is available.")
+    models_total: int
+    models: list[ModelHealth]
+
+
+class StorageHealth(Contract):
+    service: Literal["storage"]
+    healthy: bool
+    latency_ms: int
+    bucket: str
+    error: str | None = Field(None, description="Only when not healthy.")
+
+
+class CacheHealth(Contract):
+    service: Literal["redis"] = Field(description="Whatever the cache is.")
+    healthy: bool
+    latency_ms: int
+    error: str | None = Field(None, description="Only when not healthy.")
 
 
 # --- beside the envelope ------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +11,20 @@ from typing import Protocol
 from temporalio.client import Client
 
 from api.authentication import Authenticator
+from api.input_files import InputFiles
+from api.paused import PausedProviders
+from api.probes import Probe
+from api.rate_limits import AttemptLimit
+from api.request_log import RequestLog
+from domain.addresses import AddressRules
 from domain.assets import ObjectStore
+from domain.breaker import Thresholds
 from domain.generation import MediaType
+from domain.limits import Counters
 from domain.model import Catalog
+from domain.plans import Plans
 from domain.provider import CallbackNotice
+from domain.sealing import Keys
 from store.connection import Pool
 
 
@@ -38,12 +48,26 @@ class Services:
     pool: Pool
     temporal: Client
     catalogue: Catalog
+    plans: Plans
     objects: ObjectStore
     files: LocalFiles | None  # the same store, when artifacts are served by ourselves
     authenticator: Authenticator
+    request_log: RequestLog
+    attempts: AttemptLimit
+    counters: Counters
+    storage_probe: Probe
+    cache_probe: Probe  # of the counters
+    breaker: Thresholds
     verifiers: Mapping[str, CallbackVerifier]  # by provider name
     callback_key: bytes
+    keys: Keys  # one per purpose, for what operators make
     available_providers: Collection[str]  # those whose credentials are configured
+    paused: PausedProviders
     deadlines: Mapping[MediaType, int]  # seconds for one attempt
     admission_wait_s: float
+    addresses: AddressRules  # of input files
+    input_files: InputFiles
     file_url_ttl: timedelta
+    webhook_address: Callable[[str], Awaitable[None]]  # raises AddressRefused for where webhooks may not go
+    start_delivery: Callable[[str], Awaitable[None]]  # of a webhook, by its id; once
+    start_drain: Callable[[str], Awaitable[None]]  # of an endpoint's queue, by the endpoint's id

@@ -17,7 +17,7 @@ from temporalio.common import (
 )
 
 from api.failures import engine_unanswered, named_failure
-from domain.errors import AdmissionUnknown
+from domain.errors import AdmissionUnknown, ControlPlaneError, InternalError
 from domain.generation import Admission, GenerationRequest, GenerationStatus
 from store import generations
 from store.connection import Pool, transaction
@@ -42,16 +42,19 @@ async def start_once(temporal: Client, pool: Pool, request: GenerationRequest, *
                 GenerationWorkflow.admit, id=names.ADMIT_UPDATE_ID, start_workflow_operation=start
             )
     except WorkflowUpdateFailedError as refused:
-        raise named_failure(refused) from refused
+        named = named_failure(refused)
+        if named is not None:
+            raise named from refused
+        log.exception("admission_failed generation=%s", request.generation_id)  # a bug of ours: the records decide
+        return await _admitted_or_abandoned(pool, request, InternalError("An unexpected error occurred."))
     except Exception as lost:  # time is up, Temporal is away, or the answer was lost: the records decide
         log.warning("admission_unanswered generation=%s cause=%r", request.generation_id, lost)
         await _forget(start)
-        return await _admitted_or_abandoned(pool, request)
+        return await _admitted_or_abandoned(pool, request, engine_unanswered())
 
 
-async def _admitted_or_abandoned(pool: Pool, request: GenerationRequest) -> Admission:
+async def _admitted_or_abandoned(pool: Pool, request: GenerationRequest, unanswered: ControlPlaneError) -> Admission:
     """Write the generation down as failed before it can be admitted, or learn that it has been admitted."""
-    unanswered = engine_unanswered()
     try:
         async with asyncio.timeout(ABANDON_WITHIN_S), transaction(pool) as conn:
             abandoned = await generations.abandon(conn, request, code=unanswered.code, message=unanswered.message)

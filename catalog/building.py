@@ -6,9 +6,9 @@ import hashlib
 import json
 from types import MappingProxyType
 
-from catalog.schema import ExtraField, InputRule, ModelFile, PriceEntry, ProviderEntryFile, ProviderFile
-from domain.fields import TEXT_CHARACTERS_MAX, Field, FieldKind, declared_fields
-from domain.model import Model, Price, PriceBook, ProviderEntry, ProviderFacts, Rates, Rule
+from catalog.schema import TargetFile, ExtraField, InputRule, ModelFile, PriceEntry, ProviderEntryFile, ProviderFile
+from domain.fields import LAST_FRAME, TEXT_CHARACTERS_MAX, Field, FieldKind, declared_fields
+from domain.model import Model, NativeTarget, Price, PriceBook, ProviderEntry, ProviderFacts, Rates, Rule
 
 _KINDS = {
     "string": FieldKind.TEXT,
@@ -23,6 +23,8 @@ def build_fields(model: ModelFile) -> tuple[Field, ...]:
         ratios=model.ratios,
         output_formats=model.output_formats,
         outputs_max=model.outputs_max,
+        input_files_max=model.input_files_max,
+        last_frame=model.last_frame,
         durations=model.durations,
         resolutions=model.resolutions,
         default_resolution=model.default_resolution,
@@ -39,7 +41,7 @@ def build_model(model: ModelFile, fields: tuple[Field, ...]) -> Model:
         name=model.name,
         lab=model.lab,
         fields=fields,
-        extra_names=tuple(model.extra_fields),
+        extra_names=((LAST_FRAME,) if model.last_frame else ()) + tuple(model.extra_fields),
         ratios=tuple(model.ratios),
         output_formats=tuple(model.output_formats),
         outputs_max=model.outputs_max,
@@ -50,7 +52,8 @@ def build_model(model: ModelFile, fields: tuple[Field, ...]) -> Model:
         resolutions=tuple(model.resolutions),
         default_resolution=model.default_resolution,
         audio=model.audio,
-        accepts_input_files=model.accepts_input_files,
+        input_files_max=model.input_files_max,
+        last_frame=model.last_frame,
         prices=PriceBook(tuple(_price(model.identifier, price) for price in model.prices)),
         providers=tuple(_entry(entry, fields) for entry in model.providers),
         confidence=model.confidence,
@@ -96,10 +99,13 @@ def _rates(amounts: int | dict[str, int]) -> Rates:
 
 def _entry(entry: ProviderEntryFile, fields: tuple[Field, ...]) -> ProviderEntry:
     rules = entry.rules()
+    target = NativeTarget(entry.native_model, MappingProxyType(entry.native_model_by_resolution))
+    with_input_file = _target(entry.with_input_file, target)
     return ProviderEntry(
         provider=entry.provider,
-        native_model=entry.native_model,
-        native_model_by_resolution=MappingProxyType(entry.native_model_by_resolution),
+        target=target,
+        with_input_file=with_input_file,
+        with_last_frame=_target(entry.with_last_frame, with_input_file),
         rules=tuple(_rule(field.name, rules[field.name]) for field in fields if field.name in rules),
         constants=MappingProxyType(entry.constants),
         delivery=entry.delivery,
@@ -109,21 +115,36 @@ def _entry(entry: ProviderEntryFile, fields: tuple[Field, ...]) -> ProviderEntry
     )
 
 
+def _target(said: TargetFile | None, otherwise: NativeTarget) -> NativeTarget:
+    if said is None:
+        return otherwise
+    return NativeTarget(
+        said.native_model,
+        MappingProxyType(said.native_model_by_resolution),
+        MappingProxyType(said.members),
+        MappingProxyType(said.omits),
+    )
+
+
 def _rule(field: str, said: InputRule) -> Rule:
     return Rule(
         field=field,
         to=said.to,
         values=None if said.values is None else MappingProxyType(said.values),
         text=said.text,
+        single=said.single,
         only=None if said.only is None else frozenset(said.only),
         because=said.because,
         omit_for_resolutions=frozenset(said.omit_for_resolutions),
     )
 
 
+_DECIDING = {"native_model", "native_model_by_resolution", "with_input_file", "with_last_frame", "constants"}
+
+
 def _mapping_version(entry: ProviderEntryFile) -> str:
     """A digest of whatever decides about the native request, so that nobody has to remember to count."""
-    decides = entry.model_dump(mode="json", include={"native_model", "native_model_by_resolution", "constants"})
+    decides = entry.model_dump(mode="json", include=_DECIDING)
     decides["input"] = {name: said.model_dump(mode="json") for name, said in sorted(entry.rules().items())}
     canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

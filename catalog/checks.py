@@ -54,6 +54,8 @@ def _parameters(model: ModelFile) -> Iterator[str]:
         yield "output_formats: mp4 is the format of videos"
     if model.audio and not video:
         yield "audio: only videos have it"
+    if model.last_frame and not (video and model.input_files_max):
+        yield "last_frame: is for videos that accept an input file"
     if bool(model.resolutions) != (model.default_resolution is not None):
         yield "default_resolution: goes with resolutions"
     elif model.default_resolution is not None and model.default_resolution not in model.resolutions:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from catalog.schema import InputRule, ModelFile, ProviderEntryFile
-from domain.fields import DURATION, PROVIDER_ORDER, RATIO, Field, values_of
+from catalog.schema import EndpointFile, InputRule, ModelFile, ProviderEntryFile
+from domain.fields import DURATION, PROVIDER_ORDER, RATIO, Field, FieldKind, values_of
 
 RATIO_TOLERANCE = 0.03  # sizes given by the providers miss the nominal ratio by up to 2.9 %
+_ADDRESSES = {FieldKind.URL, FieldKind.URL_LIST}
 _PIXELS = re.compile(r"([0-9]+)[x*:]([0-9]+)")
 
 
@@ -22,14 +23,14 @@ def entry_problems(
         yield f"input: says nothing about {name}: map it, or say `only` and `because`"
     for name in sorted(set(entry.input) - set(by_name)):
         yield f"input.{name}: is not a field of this model"
-    written = [rule.to for rule in entry.rules().values() if rule.to] + list(entry.constants)
-    for member in sorted({member for member in written if written.count(member) > 1}):
-        yield f"input: {member} is written twice"
-    endpoints = entry.native_model_by_resolution
-    if endpoints and set(endpoints) != set(model.resolutions):
-        yield "native_model_by_resolution: must have exactly the resolutions"
-    if endpoints and entry.native_model not in endpoints.values():
-        yield "native_model: must be one of native_model_by_resolution"
+    yield from _written_twice("input", entry, {})
+    yield from _by_resolution(model, entry)
+    for name, accepted in (("with_input_file", model.input_files_max), ("with_last_frame", model.last_frame)):
+        endpoint: EndpointFile | None = getattr(entry, name)
+        if endpoint is not None and not accepted:
+            yield f"{name}: this model accepts no such file"
+        elif endpoint is not None:
+            yield from (f"{name}.{message}" for message in _endpoint(model, entry, endpoint))
     for name in sorted(set(entry.narrows) - set(by_name)):
         yield f"narrows.{name}: is not a field of this model"
     for name, rule in entry.rules().items():
@@ -41,6 +42,32 @@ def entry_problems(
                 yield from (f"input.{name}: {message}" for message in _pixels(rule, sizes))
 
 
+def _endpoint(model: ModelFile, entry: ProviderEntryFile, endpoint: EndpointFile) -> Iterator[str]:
+    yield from _by_resolution(model, endpoint)
+    yield from _written_twice("members", entry, endpoint.members)
+    rules = entry.rules()
+    for name in endpoint.members:
+        if name not in rules or rules[name].to is None or name in endpoint.omits:
+            yield f"members.{name}: is not sent, so it cannot have another name"
+    for name in endpoint.omits:
+        if name != RATIO or RATIO not in rules:
+            yield f"omits.{name}: only the ratio may be left to the file"
+
+
+def _by_resolution(model: ModelFile, entry: ProviderEntryFile | EndpointFile) -> Iterator[str]:
+    endpoints = entry.native_model_by_resolution
+    if endpoints and set(endpoints) != set(model.resolutions):
+        yield "native_model_by_resolution: must have exactly the resolutions"
+    if endpoints and entry.native_model not in endpoints.values():
+        yield "native_model: must be one of native_model_by_resolution"
+
+
+def _written_twice(where: str, entry: ProviderEntryFile, renamed: Mapping[str, str]) -> Iterator[str]:
+    written = [renamed.get(name, rule.to) for name, rule in entry.rules().items() if rule.to] + list(entry.constants)
+    for member in sorted({str(member) for member in written if written.count(member) > 1}):
+        yield f"{where}: {member} is written twice"
+
+
 def _rule(model: ModelFile, field: Field, rule: InputRule) -> Iterator[str]:
     if rule.to is None and (rule.only is None or rule.because is None):
         yield "without `to`, say which values are served (`only`) and why nothing is lost (`because`)"
@@ -48,6 +75,7 @@ def _rule(model: ModelFile, field: Field, rule: InputRule) -> Iterator[str]:
         yield "`values` and `text` need `to`"
     if rule.values is not None and rule.text is not None:
         yield "has both `values` and `text`"
+    yield from _file_rule(field, rule)
     if rule.text is not None and ("{}" not in rule.text or set("{}") & set(rule.text.replace("{}", "", 1))):
         yield "text: must have one {} and no other braces"
     if rule.omit_for_resolutions and rule.because is None:
@@ -64,6 +92,13 @@ def _rule(model: ModelFile, field: Field, rule: InputRule) -> Iterator[str]:
                 yield f"{name}: {value!r} is not a value of the field"
 
 
+def _file_rule(field: Field, rule: InputRule) -> Iterator[str]:
+    if field.kind in _ADDRESSES and (rule.values is not None or rule.text is not None or rule.only):
+        yield "files are passed on as they are: `values`, `text` and a list in `only` mean nothing here"
+    if rule.single and (field.kind is not FieldKind.URL_LIST or rule.to is None):
+        yield "single: is for a list that is sent"
+
+
 def _served(field: Field, rule: InputRule) -> set[Any]:
     return {
         value
@@ -73,13 +108,21 @@ def _served(field: Field, rule: InputRule) -> set[Any]:
 
 
 def _narrowing(entry: ProviderEntryFile, field: Field, rule: InputRule) -> Iterator[str]:
-    missing = set(values_of(field)) - _served(field, rule)
+    missing = {str(value) for value in set(values_of(field)) - _served(field, rule)}
+    if field.kind in _ADDRESSES:
+        missing = _files_missing(field, rule)
     lists = rule.values is not None or rule.only is not None
     narrower = bool(missing) or (lists and not values_of(field))
     if narrower and field.name not in entry.narrows:
-        yield f"does not serve {', '.join(sorted(map(str, missing)))}: if that is so, say why in `narrows`"
+        yield f"does not serve {', '.join(sorted(missing))}: if that is so, say why in `narrows`"
     if not narrower and field.name in entry.narrows:
         yield "serves all values, but `narrows` says otherwise"
+
+
+def _files_missing(field: Field, rule: InputRule) -> set[str]:
+    if rule.only is not None:
+        return {"any file"}
+    return {"more than one file"} if rule.single and field.maximum != 1 else set()
 
 
 def coverage_problems(model: ModelFile, fields: tuple[Field, ...]) -> Iterator[str]:
@@ -91,6 +134,8 @@ def coverage_problems(model: ModelFile, fields: tuple[Field, ...]) -> Iterator[s
         for value in values_of(field):
             if rules and value not in served:
                 yield f"{field.name}: no provider serves {value}"
+        if field.kind in _ADDRESSES and rules and all(_files_missing(field, rule) for rule in rules):
+            yield f"{field.name}: no provider serves as many files as the model accepts"
 
 
 def _pixels(rule: InputRule, sizes: Mapping[str, str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from domain.fields import Scalar
+from domain.fields import INPUT_FILES_MAX, Scalar
 from domain.generation import Delivery, MediaType
 from domain.model import Unit
 
@@ -52,15 +52,27 @@ class InputRule(Shape):
     to: Text | None = None
     values: dict[Scalar, Any] | None = None
     text: Text | None = None
+    single: bool = False
     only: list[str | int] | None = None
     because: Text | None = None
     omit_for_resolutions: list[str] = []
+
+
+class TargetFile(Shape):
+    """Where files are given: all that is different from the entry without them."""
+
+    native_model: Text
+    native_model_by_resolution: dict[str, Text] = {}
+    members: dict[str, Text] = {}  # field to native member, where it has another name here
+    omits: dict[str, Text] = {}  # fields that are not sent here, and why nothing is lost
 
 
 class ProviderEntryFile(Shape):
     provider: Text
     native_model: Text
     native_model_by_resolution: dict[str, Text] = {}
+    with_input_file: TargetFile | None = None
+    with_last_frame: TargetFile | None = None  # absent: as with an input file
     delivery: Annotated[Delivery, Field(strict=False)]
     status: Literal["active", "legacy"] = "active"  # legacy: gone from the provider's newest schemas, still answering
     cost_microcredits: Positive | dict[str, Positive] | None = None  # absent: the model's price
@@ -86,7 +98,8 @@ class ModelFile(Shape):
     checked: Checked  # when a person last compared
     source: Text
     notes: Text | None = None
-    accepts_input_files: Literal[False]
+    input_files_max: Annotated[int, Field(ge=0, le=INPUT_FILES_MAX)] = 0
+    last_frame: bool = False  # accepts one beside the input file
     ratios: list[Ratio]  # the first is the default, here and below
     output_formats: Annotated[list[Literal["png", "jpg", "webp", "mp4"]], Field(min_length=1)]
     outputs_max: Annotated[int, Field(ge=1, le=10)]

@@ -10,6 +10,8 @@ from domain.estimating import Estimate
 from domain.model import Catalog, Model, ProviderFacts, Unit
 from domain.pricing import credits
 
+PAUSED = "paused"
+
 
 def library_models(catalog: Catalog, *, on: date | None = None) -> dict[str, Any]:
     models = [library_model(model, on=on) for model in catalog.models.values()]
@@ -22,7 +24,7 @@ def library_model(model: Model, *, on: date | None = None) -> dict[str, Any]:
         "generation_ratio": list(model.ratios),
         "generation_output_format": list(model.output_formats),
         "generation_output_number": model.outputs_max,
-        "generation_input_file": model.accepts_input_files,
+        "generation_input_file": model.input_files_max > 0,
     }
     if model.durations:
         schema["generation_duration"] = list(model.durations)
@@ -54,8 +56,12 @@ def cheapest_price(model: Model, *, on: date | None = None) -> float:
     return min(pricing.values()) if isinstance(pricing, dict) else pricing
 
 
-def library_providers(catalog: Catalog) -> dict[str, Any]:
-    providers = [library_provider(provider, catalog) for provider in catalog.providers.values()]
+def library_providers(catalog: Catalog, paused: Collection[str] = ()) -> dict[str, Any]:
+    """`paused`: the providers that the operator has paused, whatever the catalogue says of them."""
+    providers = [
+        library_provider(provider, catalog) | ({"provider_status": PAUSED} if provider.identifier in paused else {})
+        for provider in catalog.providers.values()
+    ]
     return {"providers": providers, "providers_total": len(providers)}
 
 
@@ -81,6 +87,12 @@ def library_provider(provider: ProviderFacts, catalog: Catalog) -> dict[str, Any
             "supported_models_total": hosted,
         },
     }
+
+
+def health_models(catalog: Catalog, available_providers: Collection[str], *, on: date | None = None) -> dict[str, Any]:
+    models = [health_model(model, available_providers, on=on) for model in catalog.models.values()]
+    healthy = all(any(provider["available"] for provider in model["providers"].values()) for model in models)
+    return {"service": "models", "healthy": healthy, "models_total": len(models), "models": models}
 
 
 def health_model(model: Model, available_providers: Collection[str], *, on: date | None = None) -> dict[str, Any]:

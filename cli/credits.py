@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.deployment import DataOption, Deployment, JsonOption, with_database
 from cli.errors import CommandFailed
 from cli.keys import AccountOption
-from cli.output import credits, err, out, print_json
+from cli.operator_api import WHERE, operator_api
+from cli.output import credits, err, out, print_json, print_table
 from domain.errors import InvalidInput
-from domain.pricing import microcredits_from_text
+from domain.pricing import exact_credits, microcredits_from_number, microcredits_from_text
 from embedded.config import DATA_DEFAULT
 
-credits_commands = typer.Typer(no_args_is_help=True, help="Credits of an account; 1 credit is 1 USD.")
+credits_commands = typer.Typer(no_args_is_help=True, help=f"Credits of an account; 1 credit is 1 USD.\n\n{WHERE}")
 
 
 def microcredits_from(text: str) -> int:
@@ -40,58 +40,67 @@ def grant(
     as_json: JsonOption = False,
 ) -> None:
     """Add credits to an account."""
-    from cli.accounts import account_named
-    from store import ledger
-    from store.connection import Pool, transaction
-
     micros = microcredits_from(amount)
-
-    async def step(_: Deployment, pool: Pool) -> tuple[str, ledger.Balance]:
-        async with transaction(pool) as conn:
-            owner = await account_named(conn, account)
-            granted = await ledger.grant(
-                conn,
-                account_id=owner.account_id,
-                amount=micros,
-                source=ledger.GrantSource.ADJUSTMENT,
-                key=key or f"command-line/{uuid.uuid4()}",
-                note=note,
-            )
-            return granted.value, await ledger.balance(conn, owner.account_id)
-
-    result, balance = with_database(data, step)
-    if result == ledger.Granted.CONFLICT:
-        raise CommandFailed(f"The key {key!r} was used for another grant; nothing was added.")
+    with operator_api(data) as api:
+        answer = api.post(
+            f"/accounts/{api.account(account)['account_id']}/credits/grants",
+            amount=exact_credits(micros),
+            key=key or f"command-line/{uuid.uuid4()}",
+            note=note,
+        )
+    found = _micros(answer)
     if as_json:
-        print_json({"result": result, **asdict(balance)})
+        print_json({"result": answer["result"], **found})
         return
-    out.print(f"{result}: {credits(balance.available)} credits available, {credits(balance.held)} held")
+    out.print(f"{answer['result']}: {credits(found['available'])} credits available, {credits(found['held'])} held")
 
 
 @credits_commands.command()
 def balance(account: AccountOption, data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
     """What the account may spend, what is held for running generations, and what it owes."""
-    from cli.accounts import account_named
-    from store import ledger
-    from store.connection import Pool, single
-
-    async def step(_: Deployment, pool: Pool) -> ledger.Balance:
-        async with single(pool) as conn:
-            return await ledger.balance(conn, (await account_named(conn, account)).account_id)
-
-    found = with_database(data, step)
+    with operator_api(data) as api:
+        found = _micros(api.get(f"/accounts/{api.account(account)['account_id']}/credits"))
     if as_json:
-        print_json(asdict(found))
+        print_json(found)
         return
-    out.print(f"available {credits(found.available)}")
-    out.print(f"held      {credits(found.held)}")
-    if found.debt:
-        out.print(f"debt      {credits(found.debt)}")
+    out.print(f"available {credits(found['available'])}")
+    out.print(f"held      {credits(found['held'])}")
+    if found["debt"]:
+        out.print(f"debt      {credits(found['debt'])}")
+
+
+@credits_commands.command()
+def entries(
+    account: AccountOption,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """List what came to the account and went from it, newest first."""
+    with operator_api(data) as api:
+        path = f"/accounts/{api.account(account)['account_id']}/credits/entries"
+        found = api.items(path, "entries", limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("when", "what", "amount", "balance", "for"),
+        (
+            (
+                one["created_at"],
+                one["operation"],
+                credits(microcredits_from_number(one["amount"])),
+                credits(microcredits_from_number(one["balance_after"])),
+                one["generation_id"] or one["key"] or "-",
+            )
+            for one in found
+        ),
+    )
 
 
 @credits_commands.command()
 def check(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
-    """Recompute every invariant of the ledger. Exit code 1 when one does not hold."""
+    """Recompute every invariant of the ledger, in the database itself. Exit code 1 when one does not hold."""
     from store import ledger
     from store.connection import Pool, single
 
@@ -109,3 +118,8 @@ def check(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
         out.print("The ledger is balanced.")
     if broken:
         raise typer.Exit(1)
+
+
+def _micros(balance: dict[str, Any]) -> dict[str, int]:
+    """Whole micro-credits, as this command has always printed them."""
+    return {name: microcredits_from_number(balance[name]) for name in ("available", "held", "debt")}

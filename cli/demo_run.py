@@ -22,7 +22,7 @@ from cli.receiver import Receiver
 from cli.show import story_of
 from cli.timeline import Document
 from domain.errors import DatabaseUnavailable
-from store import ledger, webhooks
+from store import ledger, webhook_endpoints
 from store.accounts import Account
 from store.connection import Pool, transaction
 
@@ -102,7 +102,7 @@ async def _customer(deployment: Deployment, pool: Pool, url: str, secret: str) -
 async def _retire(pool: Pool, customer: Customer) -> None:
     """Nobody listens there any more."""
     async with transaction(pool) as conn:
-        await webhooks.set_enabled(conn, customer.account.account_id, customer.endpoint_id, enabled=False)
+        await webhook_endpoints.delete(conn, customer.account.account_id, customer.endpoint_id)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,30 @@
-"""`babysea keys`: make, list and revoke API keys."""
+"""`babysea keys`: make, list, rotate, revoke and delete API keys."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from api.rate_limits import REQUESTS_PER_MINUTE
-from cli.deployment import DataOption, Deployment, JsonOption, with_database
+from catalog.plans import load_plans
+from cli.deployment import DataOption, JsonOption
 from cli.errors import CommandFailed
+from cli.operator_api import WHERE, OperatorApi, operator_api
 from cli.output import err, out, print_json, print_table
-from cli.words import is_id, one_of
+from cli.words import is_id
 from domain import keys as key_rules
 from embedded.config import DATA_DEFAULT
-from store.keys import KeyOwner
 
 PLAN_DEFAULT = "free"
+HOUR = timedelta(hours=1)
 
-keys_commands = typer.Typer(no_args_is_help=True, help="API keys of an account.")
+keys_commands = typer.Typer(no_args_is_help=True, help=f"API keys of an account.\n\n{WHERE}")
 
 AccountOption = Annotated[str, typer.Option("--account", help="Name of the account.")]
+KeyArgument = Annotated[
+    str, typer.Argument(metavar="API_KEY_ID", help="Its id, from `babysea keys list`.", show_default=False)
+]
 
 
 @keys_commands.command()
@@ -34,9 +38,8 @@ def create(
     plan: Annotated[
         str | None,
         typer.Option(
-            parser=one_of(REQUESTS_PER_MINUTE),
-            metavar="PLAN",
-            help=f"Plan of an account made now: {', '.join(REQUESTS_PER_MINUTE)}; {PLAN_DEFAULT} by default.",
+            help=f"Plan of an account made now: {', '.join(load_plans().by_identifier)}, or what the deployment "
+            f"has instead; {PLAN_DEFAULT} by default."
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "command line",
@@ -48,102 +51,82 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a key, and the account when there is none of that name. The key is shown once and stored nowhere."""
-    from cli.accounts import account_named_or_made, make_key
-    from store.connection import Pool, transaction
-
-    async def step(deployment: Deployment, pool: Pool) -> dict[str, object]:
-        async with transaction(pool) as conn:
-            owner = await account_named_or_made(conn, account, plan=plan or PLAN_DEFAULT)
-            if plan and owner.plan != plan:
-                raise CommandFailed(f"Account {account!r} exists, on the plan {owner.plan!r}; no key was made.")
-            row, secret = await make_key(
-                conn,
-                deployment.settings,
-                owner,
-                scopes=scope or [preset],
-                name=name,
-                expires_in=timedelta(days=expires_in_days) if expires_in_days else None,
-                ip_allowlist=allow_ip,
-            )
-        return {
-            "key": secret,
-            "api_key_id": row.api_key_id,
-            "account_id": owner.account_id,
-            "account": owner.name,
-            "plan": owner.plan,
-            "name": row.name,
-            "scopes": row.scopes,
-            "region": row.region,
-            "expires_at": row.expires_at,
-            "api_url": deployment.api_url,
-        }
-
-    made = with_database(data, step)
-    if as_json:
-        print_json(made)
-        return
-    out.print(str(made["key"]))
-    err.print(f"Made for account {account}. It is shown this once.")
+    asked = {
+        "name": key_rules.key_name(name),  # refused here, before an account is made for it
+        "scopes": [one.value for one in key_rules.scopes_of(scope or [preset])],
+        "ip_allowlist": key_rules.normal_allowlist(allow_ip or []),
+        "expires_at": (datetime.now(UTC) + timedelta(days=expires_in_days)).isoformat() if expires_in_days else None,
+    }
+    with operator_api(data) as api:
+        owner = api.find_account(account) or api.post("/accounts", name=account, plan=plan or PLAN_DEFAULT)
+        if plan and owner["plan"] != plan:
+            raise CommandFailed(f"Account {account!r} exists, on the plan {owner['plan']!r}; no key was made.")
+        made = api.post(f"/accounts/{owner['account_id']}/keys", **asked)
+        made |= {"account": owner["name"], "plan": owner["plan"], "api_url": api.api_url}
+    _print_secret(made, f"Made for account {account}. It is shown this once.", as_json=as_json)
 
 
 @keys_commands.command("list")
 def list_keys(account: AccountOption, data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
     """List the keys of an account: never the keys themselves, only how they begin."""
-    from cli.accounts import account_named
-    from store import keys
-    from store.connection import Pool, single
-
-    async def step(_: Deployment, pool: Pool) -> list[KeyOwner]:
-        async with single(pool) as conn:
-            return await keys.of_account(conn, (await account_named(conn, account)).account_id)
-
-    rows = with_database(data, step)
+    with operator_api(data) as api:
+        rows = api.items(f"/accounts/{api.account(account)['account_id']}/keys", "keys")
     if as_json:
-        print_json(
-            [
-                {
-                    "api_key_id": row.api_key_id,
-                    "prefix": row.prefix,
-                    "name": row.name,
-                    "scopes": row.scopes,
-                    "created_at": row.created_at,
-                    "expires_at": row.expires_at,
-                    "revoked_at": row.revoked_at,
-                    "last_used_at": row.last_used_at,
-                }
-                for row in rows
-            ]
-        )
+        print_json(rows)
         return
     print_table(
         ("id", "begins with", "name", "scopes", "state"),
-        ((row.api_key_id, row.prefix, row.name, " ".join(row.scopes), _state(row)) for row in rows),
+        ((row["api_key_id"], row["prefix"], row["name"], " ".join(row["scopes"]), row["state"]) for row in rows),
     )
 
 
 @keys_commands.command()
-def revoke(
-    api_key_id: Annotated[str, typer.Argument(help="Its id, from `babysea keys list`.")],
+def rotate(
+    api_key_id: KeyArgument,
+    grace_hours: Annotated[
+        int,
+        typer.Option(
+            min=key_rules.GRACE_MIN // HOUR,
+            max=key_rules.GRACE_MAX // HOUR,
+            help="For how many hours the old key goes on working.",
+        ),
+    ] = key_rules.GRACE_DEFAULT // HOUR,
     data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
 ) -> None:
+    """Make a successor that may do the same. The old key works until the grace period ends."""
+    with operator_api(data) as api:
+        made = api.post(f"{_path(api, api_key_id)}/rotate", grace_hours=grace_hours)
+    said = f"It takes over from {api_key_id}, which works for {grace_hours} h more. It is shown this once."
+    _print_secret(made, said, as_json=as_json)
+
+
+@keys_commands.command()
+def revoke(api_key_id: KeyArgument, data: DataOption = DATA_DEFAULT) -> None:
     """Make a key useless within a second, and for good."""
-    from store import keys
-    from store.connection import Pool, transaction
-
-    async def step(_: Deployment, pool: Pool) -> bool:
-        async with transaction(pool) as conn:
-            return is_id(api_key_id) and await keys.revoke(conn, api_key_id)
-
-    if not with_database(data, step):
-        raise CommandFailed(f"There is no active key {api_key_id}.")
+    with operator_api(data) as api:
+        api.post(f"{_path(api, api_key_id)}/revoke")
     out.print("Revoked.")
 
 
-def _state(row: KeyOwner) -> str:
-    return key_rules.state(
-        now=datetime.now(UTC),
-        region=row.region,
-        key_region=row.region,
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-    ).value
+@keys_commands.command()
+def delete(api_key_id: KeyArgument, data: DataOption = DATA_DEFAULT) -> None:
+    """Forget a key, and the log of its requests with it."""
+    with operator_api(data) as api:
+        api.delete(_path(api, api_key_id))
+    out.print("Deleted.")
+
+
+def _path(api: OperatorApi, api_key_id: str) -> str:
+    """Where the key is; its account is looked up. Raises CommandFailed."""
+    if not is_id(api_key_id):
+        raise CommandFailed(f"There is no key {api_key_id}.")
+    return f"/accounts/{api.get(f'/keys/{api_key_id}')['account_id']}/keys/{api_key_id}"
+
+
+def _print_secret(made: dict[str, Any], said: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    out.print(made["key"], markup=False)
+    err.print(said, markup=False)

@@ -13,6 +13,8 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from cli import programs
+from cli.account_commands import accounts_commands
+from cli.audit import audit
 from cli.credits import credits_commands
 from cli.demo import demo
 from cli.errors import CommandFailed
@@ -20,10 +22,15 @@ from cli.generate import generate
 from cli.keys import keys_commands
 from cli.listing import list_generations
 from cli.models import models
+from cli.operator_api import API_URL_VARIABLE, GIVEN, OPERATOR_KEY_VARIABLE, Given
+from cli.operators import operators_commands
 from cli.output import err, out
+from cli.plans import plans
+from cli.providers import providers_commands
 from cli.replay import replay
 from cli.show import show
 from cli.up import up
+from cli.webhook_deliveries import deliveries, drain, replay_delivery, send_test
 from cli.webhooks import webhooks_commands
 from domain.errors import ControlPlaneError
 from embedded.errors import StackError
@@ -66,23 +73,41 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    api_url: Annotated[
+        str | None,
+        typer.Option(envvar=API_URL_VARIABLE, help="Address of the API to manage; the embedded stack's by default."),
+    ] = None,
+    operator_key: Annotated[
+        str | None,
+        typer.Option(envvar=OPERATOR_KEY_VARIABLE, help="Key of an operator; better given in the environment."),
+    ] = None,
     _: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """The options of `babysea` itself."""
+    GIVEN.set(Given(api_url, operator_key))
 
 
 app.command()(up)
 app.command()(demo)
+app.add_typer(accounts_commands, name="accounts")
 app.add_typer(keys_commands, name="keys")
 app.add_typer(credits_commands, name="credits")
+app.command()(plans)
 app.command()(generate)
 app.command()(show)
 app.command("list")(list_generations)
 app.command()(replay)
 app.command()(models)
+webhooks_commands.command("test")(send_test)
+webhooks_commands.command()(deliveries)
+webhooks_commands.command("replay")(replay_delivery)
+webhooks_commands.command()(drain)
 app.add_typer(webhooks_commands, name="webhooks")
+app.add_typer(providers_commands, name="providers")
+app.add_typer(operators_commands, name="operators")
+app.command()(audit)
 app.command()(programs.migrate)
 app.command()(programs.worker)
 app.command()(programs.api)

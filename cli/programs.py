@@ -56,6 +56,7 @@ def api(
     _become(
         *("-m", "uvicorn", "api.app:create_app", "--factory", *address),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log"),
+        "--no-proxy-headers",  # BABYSEA_TRUSTED_PROXIES decides whom to believe, not every peer on loopback
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,9 +19,12 @@ from cli.show import GenerationArgument, known_form, story_of
 from cli.waiting import longest_life_s
 from domain.generation import GenerationRequest, GenerationStatus
 from embedded.config import DATA_DEFAULT
-from store import timeline
+from store import accounts, paused_providers, timeline
 from store.connection import Pool, transaction
 from store.generation_record import GenerationRecord
+
+if TYPE_CHECKING:
+    from api.input_files import InputFiles
 
 POLL_S = 0.25
 
@@ -49,8 +54,14 @@ async def _replay(target: Deployment, generation_id: str, *, wait: bool) -> dict
     settings = target.settings
     temporal = await composition.engine(settings, lazy=True)
     async with target.database() as pool:
-        request = planned_again(target, await _failed(pool, generation_id))
-        admission = await start_once(temporal, pool, request, wait_s=settings.admission_timeout_s)
+        record = await _failed(pool, generation_id)
+        async with transaction(pool) as conn:
+            paused = await paused_providers.by_provider(conn)
+            account = await accounts.get(conn, record.account_id)
+        assert account is not None  # accounts are never removed
+        request = planned_again(target, record, paused, plan=account.plan)
+        async with input_files(target, pool) as files, files.kept(request) as ready:
+            admission = await start_once(temporal, pool, ready, wait_s=ready.admit_by - time.time())
         err.print(f"Generation {admission.generation_id} started as a replay of {generation_id}.")
         if wait:
             within_s = longest_life_s(request.deadline_s, candidates=len(request.candidates))
@@ -58,10 +69,30 @@ async def _replay(target: Deployment, generation_id: str, *, wait: bool) -> dict
         return await story_of(settings, pool, admission.generation_id)
 
 
-def planned_again(target: Deployment, record: GenerationRecord) -> GenerationRequest:
-    """The same ask, planned as if it came in now."""
+@asynccontextmanager
+async def input_files(target: Deployment, pool: Pool) -> AsyncIterator[InputFiles]:
+    """The files of a replay are fetched anew, from where the customer said: the copies went with the generation."""
+    import composition
+    from adapters.guarded_http import GuardedFetcher
+    from api.input_files import InputFiles
+    from catalog.loader import load_catalog
+
+    settings = target.settings
+    fetcher = GuardedFetcher(composition.addresses(settings))
+    objects = composition.object_store(settings, file_urls_key=composition.keys(settings).file_urls)
+    try:
+        yield InputFiles(fetcher=fetcher, objects=objects, pool=pool, catalogue=load_catalog())
+    finally:
+        await fetcher.aclose()
+
+
+def planned_again(
+    target: Deployment, record: GenerationRecord, paused: Collection[str] = (), *, plan: str
+) -> GenerationRequest:
+    """The same ask, planned as if it came in now: under the account's cap as well."""
     import composition
     from catalog.loader import load_catalog
+    from catalog.plans import load_plans
     from domain.planning import plan_generation
 
     settings = target.settings
@@ -74,9 +105,12 @@ def planned_again(target: Deployment, record: GenerationRecord) -> GenerationReq
         media_type=record.media_type,
         body=record.params,
         available_providers=frozenset(composition.providers(settings)),
+        paused_providers=paused,
         generation_id=str(uuid.uuid4()),
         admit_by=time.time() + settings.admission_timeout_s,
         deadlines=composition.deadlines(settings),
+        in_flight_max=load_plans(settings.plans_file).of(plan).in_flight[record.media_type],
+        addresses=composition.addresses(settings),
         replay_of=record.generation_id,
     )
 

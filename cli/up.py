@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from embedded.config import (
     TEMPORAL_UI_PORT,
     StackConfig,
     StackPorts,
+    secret_key,
 )
 from embedded.errors import StackError
 from embedded.running import RunningStack
@@ -70,7 +72,7 @@ async def running_stack(
     """A healthy stack for as long as this is entered. Raises StackError."""
     from embedded.stack import Stack
 
-    stack = Stack(config, progress, prepare=_migrate, latency_scale=latency_scale)
+    stack = Stack(config, progress, prepare=partial(_prepare, config), latency_scale=latency_scale)
     try:
         yield await stack.start()
     finally:
@@ -81,13 +83,16 @@ async def running_stack(
             raise
 
 
-def _migrate(database_url: str) -> None:
+def _prepare(config: StackConfig, database_url: str) -> None:
+    """The schema, and the operator as whom the other commands manage this stack."""
+    from cli import local_operator
     from store.migrate import MigrationError, migrate
 
     try:
         migrate(database_url)
     except MigrationError as error:
         raise StackError(f"The database's schema cannot be brought up to date: {error}.") from error
+    asyncio.run(local_operator.prepare(database_url, secret_key(config.data), config.data))
 
 
 async def _demo_key(stack: RunningStack) -> str:

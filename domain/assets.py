@@ -24,13 +24,15 @@ class Fetcher(Protocol):
     async def fetch(self, url: str, into: BinaryIO, *, bytes_max: int, time_max: timedelta) -> Download:
         """Stream `url` into a file. `data:` URLs are decoded.
 
-        Raises AddressRefused for a URL that must not be fetched, ProviderInvalidOutput when it is gone, too large,
+        Raises AddressRefused for a URL that must not be fetched, FileTooBig, and ProviderInvalidOutput when it is gone,
         too slow or broken off.
         """
 
 
 class ObjectStore(Protocol):
     """Where assets live. Objects are written once and never changed."""
+
+    name: str  # of the bucket or the folder, without where it is
 
     async def put_once(self, key: str, file: BinaryIO, *, size_bytes: int, sha256: str, content_type: str) -> None:
         """Store the file under `key`, checked against `sha256`. The same key again with the same bytes is a no-op.
@@ -44,6 +46,12 @@ class ObjectStore(Protocol):
     async def delete(self, key: str) -> bool:
         """True when there was something to delete. Raises StorageUnavailable."""
 
+    async def delete_folder(self, folder: str) -> int:
+        """Delete every object whose key begins with `folder` and a slash, and say how many there were.
+
+        Raises StorageUnavailable; then some of them may be gone.
+        """
+
     async def check(self) -> None:
         """Raises StorageUnavailable when the store cannot be used right now."""
 
@@ -54,4 +62,9 @@ EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "vi
 
 def asset_key(region: str, account_id: str, generation_id: str, attempt_id: str, index: int, extension: str) -> str:
     """The attempt is part of the key, so that two attempts can never claim the same object."""
-    return f"{region}/{account_id}/{generation_id}/{attempt_id}/{index}.{extension}"
+    return f"{generation_folder(region, account_id, generation_id)}/{attempt_id}/{index}.{extension}"
+
+
+def generation_folder(region: str, account_id: str, generation_id: str) -> str:
+    """Where all that was stored for a generation is, also by attempts that came to nothing."""
+    return f"{region}/{account_id}/{generation_id}"

@@ -3,35 +3,47 @@
 ControlPlaneError
 ├── AuthenticationError      AuthenticationRequired, AuthenticationFailed, InsufficientPermissions,
 │                            IpNotAllowed, AccountNotFound
-├── LimitError               RateLimitExceeded, ConcurrencyLimitExceeded
+├── LimitError               RateLimitExceeded, AuthRateLimited, ConcurrencyLimitExceeded
 ├── CreditError              InsufficientCredits, AccountFrozen
 ├── InputError               InvalidInput, ParameterOutOfRange, PayloadTooLarge, ModelNotFound,
 │                            UnsupportedProviderOrder, ModelTypeMismatch, InvalidIdempotencyKey,
 │                            IdempotencyKeyReused, IdempotencyInProgress, UnsupportedMediaType
 ├── ResourceError            GenerationNotFound, GenerationNotCancelable, GenerationInProgress,
-│                            RouteNotFound, MethodNotAllowed
+│                            RouteNotFound, MethodNotAllowed, ResourceNotFound, StateConflict
 ├── ProviderError            what one provider did to one attempt; each carries a `fault`
 │   ├── ProviderFailed, ProviderTimedOut, ProviderUnavailable, ProviderBusy, ProviderAtCapacity,
-│   │   ProviderInvalidOutput, JobNotFound                         (the provider's fault)
-│   ├── ProviderCreditsExhausted, ProviderAuthFailed, ProviderRejectedInput     (our fault)
+│   │   ProviderInvalidOutput: FileTooBig; JobNotFound             (the provider's fault)
+│   ├── ProviderPaused, ProviderCreditsExhausted, ProviderAuthFailed, ProviderRejectedInput     (our fault)
 │   ├── ContentRefused, InputFileRefused: InputImageTooLarge, InputImageTooSmall, InputFormatUnsupported,
 │   │   InputFileTooBig, InputFileUnreachable                       (the customer's fault)
 │   └── SubmitAmbiguous      the job may or may not exist: adopt, never blindly repeat
 ├── AllProvidersFailed, GenerationExpired, OutputPersistFailed     how a generation ends badly
 ├── CallbackRefused          a provider callback that is forged, stale or misaddressed
 ├── AddressRefused           a URL that must not be fetched
-└── PlatformError            InternalError, StorageUnavailable, DatabaseUnavailable, EngineUnavailable,
-                             AdmissionUnknown
+└── PlatformError            InternalError, FailedAfterStart, StorageUnavailable, DatabaseUnavailable,
+                             EngineUnavailable, AdmissionUnknown
 
 The codes and types are those of the public contract; the HTTP status of each is in `api/errors.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class ProviderRefusal:
+    """Why one provider is no candidate: a row of the public `provider_errors`. `message` is safe to show."""
+
+    provider: str
+    code: str
+    type: str
+    message: str
+    retryable: bool
 
 
 class ControlPlaneError(Exception):
@@ -39,15 +51,21 @@ class ControlPlaneError(Exception):
 
     code: ClassVar[str] = "BSE5001"
     type: ClassVar[str] = "internal_error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(
-        self, message: str, *, details: Mapping[str, Any] | None = None, retry_after: timedelta | None = None
+        self,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        retry_after: timedelta | None = None,
+        provider_errors: Sequence[ProviderRefusal] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
         self.retry_after = retry_after
+        self.provider_errors = tuple(provider_errors)
 
 
 # --- authentication -----------------------------------------------------------------------------------------------
@@ -64,7 +82,7 @@ class AuthenticationRequired(AuthenticationError):
 
 
 class AuthenticationFailed(AuthenticationError):
-    """The key is unknown, expired, revoked or belongs to another region. One answer for all, on purpose."""
+    """The key is unknown, expired, revoked or belongs to another region: one answer for all, on purpose."""
 
     code, type = "BSE1002", "authentication_failed"
 
@@ -98,6 +116,12 @@ class RateLimitExceeded(LimitError):
     """The account's requests of this minute are used up. `details`: `retry_after_seconds` and `limit`."""
 
     code, type, retryable = "BSE1005", "rate_limit_exceeded", True
+
+
+class AuthRateLimited(LimitError):
+    """Too many failed authentications from one address; asked before any key is looked at."""
+
+    code, type, retryable = "BSE1006", "auth_rate_limited", True
 
 
 class ConcurrencyLimitExceeded(LimitError):
@@ -229,6 +253,18 @@ class MethodNotAllowed(ResourceError):
     code, type = "BSE3005", "method_not_allowed"
 
 
+class ResourceNotFound(ResourceError):
+    """Nothing of this kind has this id. Operator API only."""
+
+    code, type = "BSE3006", "resource_not_found"
+
+
+class StateConflict(ResourceError):
+    """What is there already, or the state that it is in, does not allow this. Operator API only."""
+
+    code, type = "BSE3007", "conflict"
+
+
 # --- providers ----------------------------------------------------------------------------------------------------
 
 
@@ -257,19 +293,19 @@ class JobNotFound(ProviderError):
 
 
 class ProviderTimedOut(ProviderError):
-    """No answer, or no result, within the limit."""
+    """The provider gave no answer, or no result, within the limit."""
 
     code, type = "BSE4002", "provider_timeout"
 
 
 class ProviderUnavailable(ProviderError):
-    """Could not be reached, or says that it is down. The request was certainly not accepted."""
+    """The provider could not be reached, or says that it is down. The request was certainly not accepted."""
 
     code, type = "BSE4004", "provider_unavailable"
 
 
 class ProviderBusy(ProviderError):
-    """The provider asked us to slow down (HTTP 429); `retry_after` as it named it."""
+    """The provider asked us to slow down (its HTTP 429)."""
 
     code, type, fault = "BSE4005", "provider_rate_limited", Fault.CAPACITY
 
@@ -278,6 +314,12 @@ class ProviderAtCapacity(ProviderError):
     """The provider has no machine for the job."""
 
     code, type, fault = "BSE4006", "provider_capacity", Fault.CAPACITY
+
+
+class ProviderPaused(ProviderError):
+    """The operator has paused the provider, or every provider of the model."""
+
+    code, type, retryable, fault = "BSE4007", "provider_paused", False, Fault.OURS
 
 
 class ProviderCreditsExhausted(ProviderError):
@@ -298,6 +340,10 @@ class ProviderInvalidOutput(ProviderError):
     code, type = "BSE4010", "provider_invalid_output"
 
 
+class FileTooBig(ProviderInvalidOutput):
+    """A file has more bytes than we take."""
+
+
 class ProviderAuthFailed(ProviderError):
     """The provider refused our credential."""
 
@@ -311,37 +357,40 @@ class ContentRefused(ProviderError):
 
 
 class InputFileRefused(ProviderError):
-    """The provider could not use a file that the customer gave. Final: no other provider will like it better."""
+    """An input file was fetched but cannot be used. Final: no other provider will like it better.
+
+    Raised by the provider's adapter, and before any provider is asked, by our own check.
+    """
 
     code, type, retryable, fault = "BSE2005", "file_load_error", False, Fault.CUSTOMER
 
 
 class InputImageTooLarge(InputFileRefused):
-    """More pixels than the model takes."""
+    """An input image has more pixels on a side than is taken."""
 
     code, type = "BSE2002", "file_too_large"
 
 
 class InputImageTooSmall(InputFileRefused):
-    """Fewer pixels than the model takes."""
+    """An input image has fewer pixels on a side than is taken."""
 
     code, type = "BSE2003", "file_too_small"
 
 
 class InputFormatUnsupported(InputFileRefused):
-    """A file format that the model does not read."""
+    """An input file is not JPEG, PNG or WebP, or of a format that the model does not read."""
 
     code, type = "BSE2004", "unsupported_file_format"
 
 
 class InputFileTooBig(InputFileRefused):
-    """More bytes than the model takes."""
+    """An input file has more bytes than is taken."""
 
     code, type = "BSE2007", "file_size_exceeded"
 
 
 class InputFileUnreachable(InputFileRefused):
-    """The provider could not fetch the address that the customer gave."""
+    """The address of an input file could not be fetched."""
 
     code, type = "BSE2009", "file_download_error"
 
@@ -356,15 +405,19 @@ class SubmitAmbiguous(ProviderError):
 
 
 class AllProvidersFailed(ControlPlaneError):
-    """Every candidate was tried and none delivered."""
+    """Every candidate was tried and none delivered. To be repeated when one of `provider_errors` is."""
 
     code, type = "BSE4003", "all_providers_failed"
 
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.retryable = any(refusal.retryable for refusal in self.provider_errors)
+
 
 class GenerationExpired(ControlPlaneError):
-    """The generation's own deadline passed."""
+    """The generation was interrupted or ran past its deadline; the customer pays nothing."""
 
-    code, type, retryable = "BSE5006", "generation_expired", True
+    code, type = "BSE5006", "generation_expired"
 
 
 class OutputPersistFailed(ControlPlaneError):
@@ -399,6 +452,12 @@ class InternalError(PlatformError):
     """Unexpected; nothing is held when `retryable` is true."""
 
     code, type, retryable = "BSE5001", "internal_error", True
+
+
+class FailedAfterStart(InternalError):
+    """Unexpected, after a generation was started: it may be running. `details.generation_id` is what to ask for."""
+
+    retryable = False
 
 
 class StorageUnavailable(PlatformError):

@@ -12,6 +12,8 @@ PROMPT = "generation_prompt"
 RATIO = "generation_ratio"
 OUTPUT_FORMAT = "generation_output_format"
 OUTPUT_NUMBER = "generation_output_number"
+INPUT_FILE = "generation_input_file"
+LAST_FRAME = "generation_input_file_last_content"
 DURATION = "generation_duration"
 RESOLUTION = "generation_resolution"
 GENERATE_AUDIO = "generation_generate_audio"
@@ -28,13 +30,14 @@ CONTRACT_NAMES = frozenset(
         RESOLUTION,
         GENERATE_AUDIO,
         PROVIDER_ORDER,
-        "generation_input_file",
-        "generation_input_file_last_content",
+        INPUT_FILE,
+        LAST_FRAME,
     }
 )
 
 FASTEST = "fastest"
 TEXT_CHARACTERS_MAX = 4000
+INPUT_FILES_MAX = 10
 
 
 class FieldKind(StrEnum):
@@ -44,6 +47,8 @@ class FieldKind(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     SWITCH = "switch"  # true or false
+    URL = "url"  # of a file: never altered, never echoed in a refusal
+    URL_LIST = "url_list"
     PROVIDER_ORDER = "provider_order"
 
 
@@ -56,7 +61,7 @@ class Field:
     required: bool = False
     default: Scalar | None = None
     choices: tuple[str | int, ...] = ()
-    minimum: int | float | None = None  # for texts: characters
+    minimum: int | float | None = None  # for texts: characters; for lists: items
     maximum: int | float | None = None
 
 
@@ -65,6 +70,8 @@ def declared_fields(
     ratios: Sequence[str],
     output_formats: Sequence[str],
     outputs_max: int,
+    input_files_max: int,
+    last_frame: bool,
     durations: Sequence[int],
     resolutions: Sequence[str],
     default_resolution: str | None,
@@ -79,6 +86,10 @@ def declared_fields(
         fields.append(Field(RATIO, FieldKind.CHOICE, default=ratios[0], choices=tuple(ratios)))
     fields.append(Field(OUTPUT_FORMAT, FieldKind.CHOICE, default=output_formats[0], choices=tuple(output_formats)))
     fields.append(Field(OUTPUT_NUMBER, FieldKind.INTEGER, default=1, minimum=1, maximum=outputs_max))
+    if input_files_max:
+        fields.append(Field(INPUT_FILE, FieldKind.URL_LIST, minimum=1, maximum=input_files_max))
+    if last_frame:
+        fields.append(Field(LAST_FRAME, FieldKind.URL))
     if durations:
         fields.append(Field(DURATION, FieldKind.NUMBER_CHOICE, required=True, choices=tuple(durations)))
     if resolutions:

@@ -84,6 +84,7 @@ class GenerationRequest:
     admit_by: float  # Unix seconds by the database's clock after which admission is refused
     api_key_id: str | None = None
     replay_of: str | None = None
+    in_flight_max: int | None = None  # the plan's cap for the media type, this one included; None: not capped
 
     @property
     def provider_order(self) -> list[str]:

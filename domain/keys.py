@@ -5,19 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.errors import InvalidInput
+from domain.networks import address_of, contains, network_of
 
 KEY_PREFIX = "bye_"
 RANDOM_BYTES = 32
 DISPLAY_PREFIX_LENGTH = 9  # `bye_` and five characters: shown in lists, not enough to find a key by
 ALLOWLIST_MAX = 50
+NAME_CHARACTERS_MAX = 100
+GRACE_MIN, GRACE_DEFAULT, GRACE_MAX = timedelta(hours=1), timedelta(hours=24), timedelta(hours=168)
 _WELL_FORMED = re.compile(r"bye_[A-Za-z0-9_-]{16,128}\Z")
 
 
@@ -42,9 +44,14 @@ PRESETS: Mapping[str, tuple[Scope, ...]] = {
 
 class KeyState(StrEnum):
     ACTIVE = "active"
+    ROTATED = "rotated"  # has a successor, and works until its grace period ends
     EXPIRED = "expired"
     REVOKED = "revoked"
     FOREIGN = "foreign"  # belongs to another region
+
+    @property
+    def authenticates(self) -> bool:
+        return self in {KeyState.ACTIVE, KeyState.ROTATED}
 
 
 @dataclass(frozen=True)
@@ -74,16 +81,22 @@ def key_hash(pepper: bytes, secret: str) -> bytes:
 
 
 def state(
-    *, now: datetime, region: str, key_region: str, expires_at: datetime | None, revoked_at: datetime | None
+    *,
+    now: datetime,
+    region: str,
+    key_region: str,
+    expires_at: datetime | None,
+    revoked_at: datetime | None,
+    rotated_at: datetime | None = None,
 ) -> KeyState:
-    """Only an active key authenticates. A key stops at the very moment it expires."""
+    """A key stops at the very moment it expires; that of a rotated one is the end of its grace period at the latest."""
     if key_region != region:
         return KeyState.FOREIGN
     if revoked_at is not None:
         return KeyState.REVOKED
     if expires_at is not None and expires_at <= now:
         return KeyState.EXPIRED
-    return KeyState.ACTIVE
+    return KeyState.ACTIVE if rotated_at is None else KeyState.ROTATED
 
 
 def scopes_of(names: Iterable[str]) -> tuple[Scope, ...]:
@@ -112,7 +125,7 @@ def normal_allowlist(entries: Sequence[str]) -> list[str]:
     normal: list[str] = []
     for entry in entries:
         try:
-            network = _folded_network(ipaddress.ip_network(entry.strip(), strict=False))
+            network = network_of(entry)
         except ValueError:
             raise InvalidInput(
                 f"{entry!r} is neither an IP address nor a CIDR block.", details={"field": "ip_allowlist"}
@@ -124,32 +137,30 @@ def normal_allowlist(entries: Sequence[str]) -> list[str]:
 
 
 def ip_allowed(allowlist: Sequence[str], client_ip: str | None) -> bool:
-    """An empty list allows everyone. IPv4-mapped IPv6 addresses count as the IPv4 address that they carry."""
+    """An empty list allows everyone."""
     if not allowlist:
         return True
-    if client_ip is None:
-        return False
-    try:
-        address = _folded_address(ipaddress.ip_address(client_ip.partition("%")[0]))
-    except ValueError:
-        return False
-    return any(address in _folded_network(ipaddress.ip_network(entry, strict=False)) for entry in allowlist)
+    address = address_of(client_ip or "")
+    return address is not None and contains(map(network_of, allowlist), address)
 
 
-def _folded_address(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+def key_name(text: str) -> str:
+    """What a key is called, without space around it. Raises InvalidInput."""
+    name = text.strip()
+    if not 1 <= len(name) <= NAME_CHARACTERS_MAX or not name.isprintable():
+        raise InvalidInput(
+            f"A key's name has 1 to {NAME_CHARACTERS_MAX} printable characters.", details={"field": "name"}
+        )
+    return name
 
 
-def _folded_network(
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
-) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """`::ffff:192.0.2.0/120` is `192.0.2.0/24`."""
-    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
-        carried = network.network_address.ipv4_mapped
-        if carried is not None:
-            return ipaddress.IPv4Network((carried, network.prefixlen - 96))
-    return network
+def grace_of(hours: int) -> timedelta:
+    """How long a rotated key goes on working. Raises InvalidInput."""
+    if not GRACE_MIN <= timedelta(hours=hours) <= GRACE_MAX:
+        raise InvalidInput("The grace period of a rotation is 1 to 168 hours.", details={"field": "grace_hours"})
+    return timedelta(hours=hours)
+
+
+def expiry_after_rotation(expires_at: datetime | None, grace_ends_at: datetime) -> datetime | None:
+    """Of the new key: the old one's, when it lies beyond the grace period, else none."""
+    return expires_at if expires_at is not None and expires_at > grace_ends_at else None

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from domain.fields import PROVIDER_ORDER, RESOLUTION
-from domain.model import Model, ProviderEntry, Rule
+from domain.model import Model, NativeTarget, ProviderEntry, Rule
 
 
 class CannotServe(Exception):
@@ -29,28 +29,29 @@ def compile_native(entry: ProviderEntry, params: Mapping[str, Any]) -> tuple[str
     Raises CannotServe.
     """
     resolution = params.get(RESOLUTION)
+    target = entry.target_for(params)
     native: dict[str, Any] = {}
     for rule in entry.rules:
         name = rule.field
         if name not in params:
             continue
         value = params[name]
-        if rule.only is not None and value not in rule.only:
+        if not rule.serves(value):
             raise CannotServe(entry.provider, name)
-        if rule.to is None or resolution in rule.omit_for_resolutions:
+        if rule.to is None or resolution in rule.omit_for_resolutions or name in target.omits:
             continue
-        native[rule.to] = _translated(entry, rule, value)
+        native[target.members.get(name, rule.to)] = _translated(rule, value)
     for member, constant in entry.constants.items():
         native[member] = _own(constant)
-    return entry.native_model_by_resolution.get(str(resolution), entry.native_model), native
+    return target.model_at(resolution), native
 
 
-def _translated(entry: ProviderEntry, rule: Rule, value: Any) -> Any:
+def _translated(rule: Rule, value: Any) -> Any:
     if rule.values is not None:
-        if value not in rule.values:
-            raise CannotServe(entry.provider, rule.field)
         return _own(rule.values[value])
-    return rule.text.format(value) if rule.text is not None else value
+    if rule.text is not None:
+        return rule.text.format(value)
+    return value[0] if rule.single else _own(value)
 
 
 def _own(value: Any) -> Any:
@@ -81,15 +82,20 @@ def field_fates(
 ) -> list[FieldFate]:
     """For each field of the normal form, in declared order, where it went. `sent` are the names in the body."""
     rules = {rule.field: rule for rule in entry.rules}
+    target = entry.target_for(params)
     names = [field.name for field in model.fields if field.name in params]
-    return [_fate(name, rules.get(name), params, defaulted=name not in sent) for name in names]
+    return [_fate(name, rules.get(name), target, params, defaulted=name not in sent) for name in names]
 
 
-def _fate(name: str, rule: Rule | None, params: Mapping[str, Any], *, defaulted: bool) -> FieldFate:
+def _fate(
+    name: str, rule: Rule | None, target: NativeTarget, params: Mapping[str, Any], *, defaulted: bool
+) -> FieldFate:
     if rule is None:
         assert name == PROVIDER_ORDER  # the loader refuses a mapping that forgets a field
         return FieldFate(name, Fate.ROUTING, defaulted)
+    if name in target.omits:
+        return FieldFate(name, Fate.IMPLIED, defaulted, because=target.omits[name])
     if rule.to is None or params.get(RESOLUTION) in rule.omit_for_resolutions:
         return FieldFate(name, Fate.IMPLIED, defaulted, because=rule.because)
-    fate = Fate.USED if rule.values is None and rule.text is None else Fate.MAPPED
-    return FieldFate(name, fate, defaulted, to=rule.to)
+    fate = Fate.USED if rule.values is None and rule.text is None and not rule.single else Fate.MAPPED
+    return FieldFate(name, fate, defaulted, to=target.members.get(name, rule.to))

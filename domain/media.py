@@ -6,12 +6,13 @@ is whole, not that every pixel decodes. Nothing a server said about the file is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from domain.errors import ProviderInvalidOutput
 
+HEAD_BYTES = 16  # enough to tell the kinds apart
 PARTS_MAX = 200_000  # chunks, segments or boxes in one file; more is an attack on the parser
 
 
@@ -30,24 +31,33 @@ def inspect(file: BinaryIO, size: int) -> MediaInfo:
 
     Raises ProviderInvalidOutput when the file is empty, of another kind, broken or cut off.
     """
+    info = structure(file, size)
+    if not (1 <= info.width <= SIDE_MAX and 1 <= info.height <= SIDE_MAX):
+        raise ProviderInvalidOutput("The output file has an impossible size.")
+    return info
+
+
+def structure(file: BinaryIO, size: int) -> MediaInfo:
+    """The same for any size in pixels, as its header claims it: up to 2^32 - 1 a side."""
     if size <= 0:
         raise ProviderInvalidOutput("The output file is empty.")
     source = _Source(file, size)
     source.at(size - 1, 1)  # the last byte is there
-    head = source.at(0, min(16, size))
-    if head.startswith(_PNG):
-        info = _png(source)
-    elif head.startswith(b"\xff\xd8\xff"):
-        info = _jpeg(source)
-    elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        info = _webp(source)
-    elif head[4:8] == b"ftyp":
-        info = _mp4(source)
-    else:
+    kind = media_type_of(source.at(0, min(HEAD_BYTES, size)))
+    if kind is None:
         raise ProviderInvalidOutput("The output file is neither PNG, JPEG, WebP nor MP4.")
-    if not (1 <= info.width <= SIDE_MAX and 1 <= info.height <= SIDE_MAX):
-        raise ProviderInvalidOutput("The output file has an impossible size.")
-    return info
+    return _READERS[kind](source)
+
+
+def media_type_of(head: bytes) -> str | None:
+    """The kind of file that these first bytes begin, of those known here."""
+    if head.startswith(_PNG):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return "video/mp4" if head[4:8] == b"ftyp" else None
 
 
 class _Source:
@@ -262,3 +272,11 @@ def _video_extent(source: _Source, trak: _Box) -> tuple[int, int] | None:
             handlers = [inner for inner in _boxes(source, box.start, box.end) if inner.kind == b"hdlr"]
             video = any(source.at(handler.start + 8, 4) == b"vide" for handler in handlers)
     return extent if video else None
+
+
+_READERS: dict[str, Callable[[_Source], MediaInfo]] = {
+    "image/png": _png,
+    "image/jpeg": _jpeg,
+    "image/webp": _webp,
+    "video/mp4": _mp4,
+}

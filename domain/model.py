@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from domain.errors import ModelNotFound
-from domain.fields import Field, Scalar
+from domain.fields import INPUT_FILE, LAST_FRAME, Field, Scalar
 from domain.generation import Delivery, MediaType
 
 
@@ -79,9 +79,29 @@ class Rule:
     to: str | None
     values: Mapping[Scalar, Any] | None = None
     text: str | None = None  # "{}s": 8 becomes "8s"
+    single: bool = False  # of a list: the provider takes one item, not a list
     only: frozenset[Scalar] | None = None
     because: str | None = None
     omit_for_resolutions: frozenset[str] = frozenset()  # the endpoint of these resolutions has no such parameter
+
+    def serves(self, value: Any) -> bool:
+        """Whether the provider can honour this value of the field."""
+        if isinstance(value, list):
+            return self.only is None and (len(value) == 1 or not self.single)
+        return (self.only is None or value in self.only) and (self.values is None or value in self.values)
+
+
+@dataclass(frozen=True)
+class NativeTarget:
+    """Where a provider is asked, and what is different there from the rules of its entry."""
+
+    native_model: str
+    by_resolution: Mapping[str, str] = field(default_factory=dict)  # where it is non-empty, the resolution chooses
+    members: Mapping[str, str] = field(default_factory=dict)  # fields whose native member has another name here
+    omits: Mapping[str, str] = field(default_factory=dict)  # fields that are not sent here, and why nothing is lost
+
+    def model_at(self, resolution: str | None) -> str:
+        return self.by_resolution.get(str(resolution), self.native_model)
 
 
 @dataclass(frozen=True)
@@ -89,14 +109,25 @@ class ProviderEntry:
     """How one provider is asked for one model."""
 
     provider: str
-    native_model: str
-    native_model_by_resolution: Mapping[str, str]  # where it is non-empty, the resolution chooses the endpoint
+    target: NativeTarget
+    with_input_file: NativeTarget  # the same as `target` where files change nothing
+    with_last_frame: NativeTarget
     rules: tuple[Rule, ...]  # in the order of the model's fields: one for each, but the provider order
     constants: Mapping[str, Any]
     delivery: Delivery
     cost: Rates | None  # what the provider is expected to charge; None: as much as we do
     mapping_version: str  # changes with any of the above that changes the native request
     confidence: str
+
+    @property
+    def native_model(self) -> str:
+        """What the library and the health checks call it."""
+        return self.target.native_model
+
+    def target_for(self, params: Mapping[str, Any]) -> NativeTarget:
+        if LAST_FRAME in params:
+            return self.with_last_frame
+        return self.with_input_file if INPUT_FILE in params else self.target
 
 
 @dataclass(frozen=True)
@@ -117,7 +148,8 @@ class Model:
     resolutions: tuple[str, ...]
     default_resolution: str | None
     audio: bool  # can be switched on and off
-    accepts_input_files: bool
+    input_files_max: int  # 0: it accepts none
+    last_frame: bool  # accepts one beside the first
     prices: PriceBook
     providers: tuple[ProviderEntry, ...]
     confidence: str

@@ -10,17 +10,32 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from domain.addresses import PUBLIC_ONLY, AddressRules
 from domain.errors import ModelTypeMismatch, ParameterOutOfRange, UnsupportedProviderOrder
-from domain.fields import CONTRACT_NAMES, DURATION, FASTEST, RESOLUTION, Field, FieldKind, Scalar
+from domain.fields import (
+    CONTRACT_NAMES,
+    DURATION,
+    FASTEST,
+    INPUT_FILE,
+    LAST_FRAME,
+    RESOLUTION,
+    Field,
+    FieldKind,
+    Scalar,
+)
 from domain.generation import MediaType
 from domain.model import Model
 from domain.problems import PROBLEMS_MAX, Problem, clip, echo, kind_of, nearest, refuse
+from domain.url_checks import checked_url, checked_urls
 
 SAFE_INTEGER_MAX = 2**53 - 1
 
 
-def normalize(model: Model, media_type: MediaType, body: object) -> dict[str, Any]:
+def normalize(
+    model: Model, media_type: MediaType, body: object, addresses: AddressRules = PUBLIC_ONLY
+) -> dict[str, Any]:
     """The normal form of a request body. The body is not modified, and the result shares nothing with it.
+    `addresses` says which hosts a file's address may name beside public ones.
 
     Raises ModelTypeMismatch, or one error with all problems in `details.problems` (at most 50): ParameterOutOfRange
     when all that is wrong are values outside of the model's range, UnsupportedProviderOrder when it is the order
@@ -42,17 +57,17 @@ def normalize(model: Model, media_type: MediaType, body: object) -> dict[str, An
         name = field.name
         if name in body:
             met += 1
-            value = _CHECKS[field.kind](field, body[name])
-            if isinstance(value, Problem):
-                problems.append(value)
+            value = _checked(field, body[name], addresses)
+            faults = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, Problem)]
+            if faults:
+                problems += faults
             else:
                 normal[name] = value
         elif field.default is not None:
             normal[name] = field.default
         elif field.required:
             problems.append(Problem(name, "missing_required", f"{name} is required.", allowed=field.choices or None))
-    if model.durations_by_resolution and DURATION in normal and RESOLUTION in normal:
-        problems.extend(_duration_conflict(model, normal[DURATION], normal[RESOLUTION]))
+    problems.extend(_conflicts(model, normal, body))
     if met < len(body):
         problems.extend(_unknown(model, body))
     if problems:
@@ -75,6 +90,14 @@ def _wrong_route(model: Model) -> ModelTypeMismatch:
 
 
 # --- one check per kind: the normal value, or the problem ----------------------------------------------------------
+
+
+def _checked(field: Field, value: object, addresses: AddressRules) -> Scalar | list[str | Problem] | Problem:
+    if field.kind is FieldKind.URL:
+        return checked_url(field, value, addresses)
+    if field.kind is FieldKind.URL_LIST:
+        return checked_urls(field, value, addresses)
+    return _CHECKS[field.kind](field, value)
 
 
 def _text(field: Field, value: object) -> Scalar | Problem:
@@ -206,6 +229,14 @@ def _not_listed(field: Field, value: object) -> Problem:
         received=echo(value),
         suggestion=nearest(value, map(str, field.choices)) if isinstance(value, str) else None,
     )
+
+
+def _conflicts(model: Model, normal: dict[str, Any], body: dict[Any, Any]) -> Iterable[Problem]:
+    """What single fields cannot show, of those that are right by themselves."""
+    if model.durations_by_resolution and DURATION in normal and RESOLUTION in normal:
+        yield from _duration_conflict(model, normal[DURATION], normal[RESOLUTION])
+    if LAST_FRAME in normal and INPUT_FILE not in body:
+        yield Problem(LAST_FRAME, "requires", f"{LAST_FRAME} needs a first frame in {INPUT_FILE}.")
 
 
 def _duration_conflict(model: Model, duration: int, resolution: str) -> Iterable[Problem]:

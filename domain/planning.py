@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from domain.errors import ProviderUnavailable
+from domain.addresses import PUBLIC_ONLY, AddressRules
+from domain.errors import ControlPlaneError, ProviderPaused, ProviderRefusal, ProviderUnavailable
 from domain.fields import OUTPUT_FORMAT, OUTPUT_NUMBER, values_of
 from domain.generation import Candidate, GenerationRequest, MediaType
 from domain.mapping import CannotServe, compile_native
-from domain.model import Catalog, Model, Rule
+from domain.model import Catalog, Model
 from domain.normalization import normalize, order_of
 from domain.pricing import expected_cost, quote
 from domain.problems import Problem, refuse
@@ -29,15 +30,20 @@ def plan_generation(
     generation_id: str,
     admit_by: float,
     deadlines: Mapping[MediaType, int],
+    in_flight_max: int | None = None,
     replay_of: str | None = None,
+    paused_providers: Collection[str] = (),
+    addresses: AddressRules = PUBLIC_ONLY,
 ) -> GenerationRequest:
-    """Turn an ask into a request. `admit_by` also says which day's price holds.
+    """Turn an ask into a request. `admit_by` also says which day's price holds, `addresses` which input files may be
+    named; the files themselves have not been looked at yet.
 
     Raises ModelNotFound, ModelTypeMismatch, InvalidInput, ParameterOutOfRange or UnsupportedProviderOrder for the
-    caller's mistakes, and ProviderUnavailable when no provider that the ask allows has a key here.
+    caller's mistakes; ProviderUnavailable when no provider that the ask allows has a key here, and ProviderPaused when
+    all that could do it are paused. Both list every provider of the order in `provider_errors`.
     """
     model = catalog.model(model_identifier)
-    params = normalize(model, media_type, body)
+    params = normalize(model, media_type, body, addresses)
     count: int = params[OUTPUT_NUMBER]
     day = datetime.fromtimestamp(admit_by, UTC).date()
     price = quote(model, params, count, on=day)
@@ -52,28 +58,41 @@ def plan_generation(
         output_format=params[OUTPUT_FORMAT],
         quote_microcredits=price.microcredits,
         price_version=price.price_version,
-        candidates=_candidates(model, params, available_providers, count, day),
+        candidates=_candidates(model, params, available_providers, paused_providers, count, day),
         deadline_s=deadlines[model.media_type],
         admit_by=admit_by,
         api_key_id=api_key_id,
         replay_of=replay_of,
+        in_flight_max=in_flight_max,
     )
 
 
 def _candidates(
-    model: Model, params: dict[str, Any], available_providers: Collection[str], count: int, day: date
+    model: Model,
+    params: dict[str, Any],
+    available_providers: Collection[str],
+    paused_providers: Collection[str],
+    count: int,
+    day: date,
 ) -> list[Candidate]:
-    """One for each available provider that can honour the whole ask, in the order that was asked for."""
-    order = [provider for provider in order_of(model, params) if provider in available_providers]
+    """One for each available provider that can honour the whole ask and is not paused, in the order asked for."""
+    named = order_of(model, params)
+    order = [provider for provider in named if provider in available_providers]
     if not order:
-        raise ProviderUnavailable(f"No provider for {model.identifier} is available here.")
+        raise ProviderUnavailable(
+            f"No provider for {model.identifier} is available here.", provider_errors=_refusals(named, paused=())
+        )
     candidates = []
+    paused: list[str] = []
     refused: list[CannotServe] = []
     for entry in map(model.entry, order):
         try:
             native_model, native_input = compile_native(entry, params)
         except CannotServe as cannot:
             refused.append(cannot)
+            continue
+        if entry.provider in paused_providers:
+            paused.append(entry.provider)
             continue
         candidates.append(
             Candidate(
@@ -85,20 +104,35 @@ def _candidates(
                 mapping_version=entry.mapping_version,
             )
         )
+    if paused and not candidates:
+        raise ProviderPaused(
+            f"Every provider of {model.identifier} that could serve this is paused by the operator.",
+            provider_errors=_refusals([name for name in named if name in paused or name not in order], paused),
+        )
     if not candidates:
         refuse([_not_here(model, order, field) for field in dict.fromkeys(cannot.field for cannot in refused)])
     return candidates
 
 
+def _refusals(providers: Iterable[str], paused: Collection[str]) -> list[ProviderRefusal]:
+    """Why each of them is no candidate: it is paused, or this deployment has no key for it."""
+    return [
+        _refusal(provider, ProviderPaused, f"The operator has paused {provider}.")
+        if provider in paused
+        else _refusal(provider, ProviderUnavailable, f"This deployment has no key for {provider}.")
+        for provider in providers
+    ]
+
+
+def _refusal(provider: str, kind: type[ControlPlaneError], message: str) -> ProviderRefusal:
+    return ProviderRefusal(provider, kind.code, kind.type, message, kind.retryable)
+
+
 def _not_here(model: Model, providers: list[str], field: str) -> Problem:
     """The value is one of the model's, but no provider that is left can make it."""
     rules = [rule for name in providers for rule in model.entry(name).rules if rule.field == field]
-    allowed = tuple(v for v in values_of(model.field(field)) if any(_serves(rule, v) for rule in rules))
+    allowed = tuple(v for v in values_of(model.field(field)) if any(rule.serves(v) for rule in rules))
     chosen = ", ".join(providers)
     return Problem(
         field, "not_available_here", f"This {field} is not available from {chosen}.", allowed=allowed or None
     )
-
-
-def _serves(rule: Rule, value: Any) -> bool:
-    return (rule.only is None or value in rule.only) and (rule.values is None or value in rule.values)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from domain.errors import InvalidInput
@@ -64,6 +65,14 @@ def credits(microcredits: int) -> float:
     return microcredits // _PUBLIC_STEP / 1_000
 
 
+def usd(microcredits: int) -> float:
+    """What a provider charges, as a public JSON number: six decimals. One credit is one US dollar.
+
+    Division of whole numbers gives the float nearest to the decimal, which prints as exactly that decimal.
+    """
+    return microcredits / MICROCREDITS_PER_CREDIT
+
+
 def microcredits_from_text(text: str) -> int:
     """A decimal text with up to six decimals, such as `12.5`, as micro-credits.
 
@@ -78,6 +87,16 @@ def microcredits_from_text(text: str) -> int:
     if not match or abs(amount) > AMOUNT_MICROCREDITS_MAX:
         raise InvalidInput("An amount is a decimal number of credits with at most six decimals.")
     return amount
+
+
+def microcredits_from_number(amount: float) -> int:
+    """The same of a JSON number, read as the decimal that it was written as. Raises InvalidInput."""
+    return microcredits_from_text(format(Decimal(repr(amount)).normalize(), "f"))
+
+
+def exact_credits(microcredits: int) -> float:
+    """The JSON number that `microcredits_from_number` reads back as the same amount: for operators, not for prices."""
+    return microcredits / MICROCREDITS_PER_CREDIT
 
 
 def text_from_microcredits(microcredits: int) -> str:

@@ -28,9 +28,14 @@ class Problem:
     maximum: int | float | None = None
     received: str | None = None
     suggestion: str | None = None
+    index: int | None = None  # of the item, in a list
+
+    @property
+    def path(self) -> str:
+        return pointer(self.field) if self.index is None else f"{pointer(self.field)}/{self.index}"
 
     def public(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"path": pointer(self.field), "code": self.code, "message": self.message}
+        shown: dict[str, Any] = {"path": self.path, "code": self.code, "message": self.message}
         if self.allowed is not None:
             shown["allowed"] = list(self.allowed)
         for name in ("minimum", "maximum", "received", "suggestion"):
@@ -49,6 +54,8 @@ def refuse(problems: Sequence[Problem]) -> NoReturn:
         "field": clip(first.field) or "body",
         "problems": [problem.public() for problem in problems[:PROBLEMS_MAX]],
     }
+    if first.index is not None:
+        details["index"] = first.index
     message = first.message
     if len(problems) > 1:
         message += f" ({len(problems) - 1} more in details.problems)"

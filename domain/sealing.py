@@ -39,7 +39,9 @@ class Keys:
 
     api_keys: bytes
     callback_tokens: bytes
+    client_addresses: bytes
     file_urls: bytes
+    operator_keys: bytes
     webhook_secrets: bytes
 
     @classmethod
@@ -47,7 +49,9 @@ class Keys:
         return cls(
             api_keys=derive_key(root, "api-keys"),
             callback_tokens=derive_key(root, "callback-tokens"),
+            client_addresses=derive_key(root, "client-addresses"),
             file_urls=derive_key(root, "file-urls"),
+            operator_keys=derive_key(root, "operator-keys"),
             webhook_secrets=derive_key(root, "webhook-secrets"),
         )
 

@@ -1,17 +1,25 @@
-"""The signature of our webhooks: `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "<t>.<body>">`.
+"""The signature of our webhooks, and the secret behind it: `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "<t>.<body>">`.
 
 The key is the whole secret as text, its `whsec_` prefix included. Receivers refuse what is older or newer than 300 s.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
 
 TOLERANCE_S = 300
+SECRET_RANDOM_BYTES = 24
 
 _TIME = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+
+def mint_secret(random: bytes) -> str:
+    """The secret of an endpoint, from 24 random bytes. It is shown once."""
+    assert len(random) == SECRET_RANDOM_BYTES
+    return f"whsec_{base64.urlsafe_b64encode(random).decode()}"
 
 
 def sign_webhook(secret: str, body: bytes, at: int) -> str:

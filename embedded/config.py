@@ -105,7 +105,8 @@ def environment(config: StackConfig, database_url: str) -> dict[str, str]:
         "BABYSEA_FAL_QUEUE_URL": f"{config.sandbox_url}/fal/queue",
         "BABYSEA_FAL_REST_URL": f"{config.sandbox_url}/fal/rest",
         "BABYSEA_FAL_PLATFORM_URL": f"{config.sandbox_url}/fal/platform/v1",
-        "BABYSEA_PRIVATE_HOSTS": f"{HOST}:{config.ports.sandbox}",
+        # the simulated providers' outputs, and our own: an output may be the input of the next generation
+        "BABYSEA_PRIVATE_HOSTS": f"{HOST}:{config.ports.sandbox},{HOST}:{config.ports.api}",
         "BABYSEA_WEBHOOK_PRIVATE_ADDRESSES": "true",
     }
 

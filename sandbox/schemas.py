@@ -41,6 +41,7 @@ IDEOGRAM = both_ways(
 
 _A11 = one_of("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
 _G10 = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+_K9 = ("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")
 _I5 = one_of("1:1", "9:16", "16:9", "3:4", "4:3")
 _R6 = ("16:9", "21:9", "4:3", "1:1", "3:4", "9:16")
 _IDEOGRAM_STYLES = ("Auto", "General", "Realistic", "Design")
@@ -104,6 +105,20 @@ _REPLICATE_IMAGES = {
             "prompt_upsampling": flag(),
             "seed": SEED,
             **_WEBP,
+        },
+        FLUX,
+    ),
+    "black-forest-labs/flux-kontext-pro": Model(
+        "image",
+        "string",
+        {
+            "prompt": PROMPT,
+            "input_image": FILE,
+            "aspect_ratio": one_of("match_input_image", *_A11.choices, "2:1", "1:2"),
+            "output_format": one_of("png", "jpg"),
+            "prompt_upsampling": flag(),
+            "safety_tolerance": whole(0, 6, 2),
+            "seed": SEED,
         },
         FLUX,
     ),
@@ -289,6 +304,20 @@ def _nano_banana(*ratios: str, **images: Parameter) -> Model:
     )
 
 
+def _kontext(ratio: str | None, **images: Parameter) -> Model:
+    parameters = {
+        "prompt": PROMPT,
+        "aspect_ratio": Parameter("string", ratio, choices=_K9),
+        "guidance_scale": number(1, 20, 3.5),
+        "safety_tolerance": one_of("2", *_TOLERANCE),
+        "enhance_prompt": flag(),
+        "seed": SEED,
+        **images,
+        **_JPEG_PNG,
+    }
+    return Model("image", "images", parameters, FLUX, flags_nsfw=True)
+
+
 _FAL_IMAGES = {
     "fal-ai/flux/schnell": _flux(whole(1, 12, 4)),
     "fal-ai/flux/dev": _flux(whole(1, 50, 28)),
@@ -306,6 +335,8 @@ _FAL_IMAGES = {
         },
         flags_nsfw=True,
     ),
+    "fal-ai/flux-pro/kontext/text-to-image": _kontext("1:1"),
+    "fal-ai/flux-pro/kontext": _kontext(None, image_url=REQUIRED_FILE),  # None: the ratio of the file
     "fal-ai/imagen4/preview": Model(
         "image",
         "images",

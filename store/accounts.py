@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row
 
-from domain.errors import AccountNotFound, InvalidInput
+from domain.errors import AccountNotFound, StateConflict
 from store import sql
 
 _QUERIES = sql.load("accounts")
@@ -25,19 +25,22 @@ class Account:
     created_at: datetime
     frozen: bool  # new holds are refused; open ones may end
     is_personal: bool = True
+    picture_url: str | None = None
+    closed_at: datetime | None = None  # for good: its keys are revoked
 
 
 async def create(
-    conn: AsyncConnection[Any], name: str, *, email: str | None = None, plan: str = "free", is_personal: bool = True
+    conn: AsyncConnection[Any],
+    name: str,
+    *,
+    email: str | None = None,
+    plan: str = "free",
+    is_personal: bool = True,
+    picture_url: str | None = None,
 ) -> Account:
-    """Open an account. Raises InvalidInput when the name is taken."""
-    parameters = {"name": name, "email": email, "plan": plan, "is_personal": is_personal}
-    try:
-        async with conn.transaction(), conn.cursor(row_factory=class_row(Account)) as cursor:
-            await cursor.execute(_QUERIES["create"], parameters)
-            created = await cursor.fetchone()
-    except UniqueViolation as violation:
-        raise InvalidInput("An account of this name exists already.", details={"field": "name"}) from violation
+    """Open an account. Raises StateConflict when the name is taken."""
+    parameters = {"name": name, "email": email, "plan": plan, "is_personal": is_personal, "picture_url": picture_url}
+    created = await _named_once(conn, "create", parameters)
     assert created is not None
     return created
 
@@ -54,8 +57,49 @@ async def by_name(conn: AsyncConnection[Any], name: str) -> Account | None:
         return await cursor.fetchone()
 
 
+async def locked(conn: AsyncConnection[Any], account_id: str) -> Account | None:
+    """The account, unchanged by anybody else until the end of the transaction."""
+    async with conn.cursor(row_factory=class_row(Account)) as cursor:
+        await cursor.execute(_QUERIES["locked"], {"account_id": account_id})
+        return await cursor.fetchone()
+
+
+async def page(conn: AsyncConnection[Any], *, name: str | None, limit: int, offset: int) -> tuple[list[Account], int]:
+    """Newest first, closed ones included, and how many there are in all. With a name, only the one that has it."""
+    parameters = {"name": name, "limit": limit, "offset": offset}
+    async with conn.cursor(row_factory=class_row(Account)) as cursor:
+        await cursor.execute(_QUERIES["page"], parameters)
+        rows = await cursor.fetchall()
+    counted = await (await conn.execute(_QUERIES["count"], parameters)).fetchone()
+    assert counted is not None
+    return rows, counted[0]
+
+
+async def update(conn: AsyncConnection[Any], account: Account) -> Account:
+    """Keep the name, email, plan, picture and frozen flag as given. Raises StateConflict when the name is taken."""
+    updated = await _named_once(conn, "update", asdict(account))
+    if updated is None:
+        raise StateConflict("The account is closed.")
+    return updated
+
+
+async def close(conn: AsyncConnection[Any], account_id: str) -> int:
+    """For good, and frozen with it: open holds may end, new ones are refused. Answers how many keys it revoked."""
+    await conn.execute(_QUERIES["close"], {"account_id": account_id})
+    return (await conn.execute(_QUERIES["revoke_keys"], {"account_id": account_id})).rowcount
+
+
 async def set_frozen(conn: AsyncConnection[Any], account_id: str, *, frozen: bool) -> None:
     """Refuse, or allow again, new holds. Raises AccountNotFound."""
     cursor = await conn.execute(_QUERIES["freeze"], {"account_id": account_id, "frozen": frozen})
     if cursor.rowcount == 0:
         raise AccountNotFound("There is no such account.")
+
+
+async def _named_once(conn: AsyncConnection[Any], name: str, parameters: dict[str, Any]) -> Account | None:
+    try:
+        async with conn.transaction(), conn.cursor(row_factory=class_row(Account)) as cursor:
+            await cursor.execute(_QUERIES[name], parameters)
+            return await cursor.fetchone()
+    except UniqueViolation as violation:
+        raise StateConflict("An account of this name exists already.", details={"field": "name"}) from violation

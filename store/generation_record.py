@@ -38,7 +38,7 @@ class GenerationRecord:
     error_code: str | None
     error_message: str | None
     provider_errors: list[AttemptFailure]
-    files_removed: bool
+    files_removed: bool  # nothing is stored for it any more
     deleted_at: datetime | None
 
     @property

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from domain.errors import (
     AccountFrozen,
     AccountNotFound,
+    ConcurrencyLimitExceeded,
     EngineUnavailable,
     GenerationInProgress,
     GenerationNotFound,
@@ -38,6 +39,7 @@ from store import sql
 from store.generation_record import GenerationRecord, record_of
 
 HOLD_MARGIN_S = 3600  # the hold outlives the deadlines of all candidates by this
+SLOT_RETRY_AFTER = timedelta(seconds=5)
 
 _QUERIES = sql.load("generations")
 
@@ -53,11 +55,16 @@ class Unended:
 async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admission:
     """Record the generation and hold its quote. One statement.
 
-    Raises InsufficientCredits, AccountFrozen, AccountNotFound, InvalidInput for a second replay, or EngineUnavailable
-    when it is too late for this or the generation was abandoned; then nothing is written.
+    Raises ConcurrencyLimitExceeded, InsufficientCredits, AccountFrozen, AccountNotFound, InvalidInput for a second
+    replay, or EngineUnavailable when it is too late for this or the generation was abandoned; then nothing is written.
     """
     hold_s = request.deadline_s * len(request.candidates) + HOLD_MARGIN_S
-    parameters = {**_columns(request), "hold_s": hold_s, "admit_by": request.admit_by}
+    parameters = {
+        **_columns(request),
+        "hold_s": hold_s,
+        "admit_by": request.admit_by,
+        "in_flight_max": request.in_flight_max,
+    }
     try:
         cursor = await conn.execute(_QUERIES["admit"], parameters)
     except ForeignKeyViolation as violation:
@@ -68,6 +75,13 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
     match row[0] if row else None:
         case "admitted":
             return request.admission
+        case "full":
+            raise ConcurrencyLimitExceeded(
+                f"The account has as many {request.media_type.value} generations in flight as its plan allows: "
+                f"{request.in_flight_max}.",
+                details={"limit": request.in_flight_max},
+                retry_after=SLOT_RETRY_AFTER,
+            )
         case "insufficient":
             details = {"required_microcredits": request.quote_microcredits}
             needed = text_from_microcredits(request.quote_microcredits)
@@ -107,7 +121,9 @@ async def finish(conn: AsyncConnection[Any], outcome: Outcome, *, output_urls: l
 
     Succeeded settles, failed and canceled release. `output_urls` is what the announcement of a success tells the
     customer. One that has ended already stays as it is: the answer is what is recorded, with the deliveries of its end
-    that are still to be rung. Raises GenerationNotFound, InternalError for an end that the books refuse.
+    that are still to be rung; where the record is gone by its age, it is what the ledger knows.
+
+    Raises GenerationNotFound, InternalError for an end that the books refuse.
     """
     assert outcome.status.terminal
     parameters = {
@@ -131,9 +147,18 @@ async def finish(conn: AsyncConnection[Any], outcome: Outcome, *, output_urls: l
         raise InternalError("The generation cannot end like this.") from violation
     row = await cursor.fetchone()
     if row is None:
-        raise GenerationNotFound("There is no such generation.")
+        return await _ended_as(conn, outcome)
     status, deliveries, credits_released = row
     return Finished(status=GenerationStatus(status), deliveries=deliveries, credits_released=credits_released)
+
+
+async def _ended_as(conn: AsyncConnection[Any], outcome: Outcome) -> Finished:
+    parameters = {"account_id": outcome.account_id, "generation_id": outcome.generation_id}
+    row = await (await conn.execute(_QUERIES["ended_as"], parameters)).fetchone()
+    if row is None:
+        raise GenerationNotFound("There is no such generation.")
+    status, credits_released = row
+    return Finished(status=GenerationStatus(status), credits_released=credits_released)
 
 
 async def get(conn: AsyncConnection[Any], account_id: str, generation_id: str) -> GenerationRecord | None:
@@ -174,15 +199,15 @@ async def unended(
         return await cursor.fetchall()
 
 
-async def mark_deleted(conn: AsyncConnection[Any], account_id: str, generation_id: str) -> list[str]:
-    """Hide the record and empty its parameters; the ledger keeps its rows. Answers the keys of the stored files.
+async def mark_deleted(conn: AsyncConnection[Any], account_id: str, generation_id: str) -> None:
+    """Hide the record and empty its parameters, after its files are gone; the ledger keeps its rows.
 
     Raises GenerationInProgress before the end, GenerationNotFound, also for the second time.
     """
     parameters = {"account_id": account_id, "generation_id": generation_id}
     cursor = await conn.execute(_QUERIES["mark_deleted"], parameters)
-    if row := await cursor.fetchone():
-        return list(row[0])
+    if cursor.rowcount == 1:
+        return
     cursor = await conn.execute(_QUERIES["exists_undeleted"], parameters)
     if await cursor.fetchone():
         raise GenerationInProgress("The generation has not ended; cancel it first.")

@@ -256,6 +256,15 @@ async def entries(
         return await cursor.fetchall()
 
 
+async def page(conn: AsyncConnection[Any], account_id: str, *, limit: int, offset: int) -> tuple[list[Entry], int]:
+    """A part of the history of the available balance, newest first, and how many entries there are in all."""
+    parameters = {"account_id": account_id, "limit": limit, "offset": offset}
+    async with conn.cursor(row_factory=class_row(Entry)) as cursor:
+        await cursor.execute(_QUERIES["page"], parameters)
+        rows = await cursor.fetchall()
+    return rows, (await balance(conn, account_id)).entry_number
+
+
 async def hold(conn: AsyncConnection[Any], *, account_id: str, work_id: str, try_number: int = 1) -> Hold | None:
     parameters = {"account_id": account_id, "work_id": work_id, "try_number": try_number}
     async with conn.cursor(row_factory=class_row(Hold)) as cursor:

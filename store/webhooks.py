@@ -1,4 +1,10 @@
-"""Webhook endpoints and the outbox of deliveries. What is queued is queued in the transaction that causes it."""
+"""Webhook deliveries: the outbox, and the queue of what an endpoint misses while it is disabled.
+
+    pending ── delivered | failed          being sent: at once, or by a test, a replay or a drain
+    queued ─── delivered | expired         the endpoint was disabled; a drain sends it as a delivery of its own
+
+What is written down is written in the transaction that causes it, by `store.enqueue_event`.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +17,36 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from domain.errors import InternalError
-from domain.webhook_events import timestamp
+from domain.webhook_events import WebhookEvent, timestamp
 from store import sql
 
 FAILURES_MAX = 15  # consecutive failed deliveries after which an endpoint is disabled
 REPLY_HEAD_CHARACTERS = 1024
+QUEUE_LIFE = timedelta(hours=72)  # from the event on
 
 _QUERIES = sql.load("webhooks")
 
 
 class DeliveryState(StrEnum):
     PENDING = "pending"
+    QUEUED = "queued"
     DELIVERED = "delivered"
     FAILED = "failed"
+    EXPIRED = "expired"
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    endpoint_id: str
-    account_id: str
-    url: str
-    secret_sealed: bytes
-    events: list[str]
-    enabled: bool
-    consecutive_failures: int
-    disabled_at: datetime | None  # by too many failures
-    created_at: datetime
+class Purpose(StrEnum):
+    """Why a delivery is sent."""
+
+    EVENT = "event"  # it happened
+    TEST = "test"  # by hand
+    REPLAY = "replay"  # by hand, of any delivery in the log
+    DRAIN = "drain"  # of one that was queued
+
+    @property
+    def by_hand(self) -> bool:
+        """A single attempt that tells nothing about the endpoint."""
+        return self in {Purpose.TEST, Purpose.REPLAY}
 
 
 @dataclass(frozen=True)
@@ -50,11 +60,13 @@ class Delivery:
     body: str  # the exact text to be signed and sent, the same in every attempt
     created_at: datetime
     state: DeliveryState
+    purpose: Purpose
     endpoint_enabled: bool
     attempts_made: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", DeliveryState(self.state))
+        object.__setattr__(self, "purpose", Purpose(self.purpose))
 
     @property
     def timestamp(self) -> str:
@@ -62,52 +74,20 @@ class Delivery:
         return timestamp(self.created_at)
 
 
-async def insert_endpoint(
-    conn: AsyncConnection[Any],
-    *,
-    endpoint_id: str,
-    account_id: str,
-    url: str,
-    secret_sealed: bytes,
-    events: list[str],
-) -> Endpoint:
-    """`secret_sealed` is the secret as `domain.sealing` seals it for `endpoint_id`; the database never sees it open."""
-    parameters = {
-        "endpoint_id": endpoint_id,
-        "account_id": account_id,
-        "url": url,
-        "secret_sealed": secret_sealed,
-        "events": events,
-    }
-    async with conn.cursor(row_factory=class_row(Endpoint)) as cursor:
-        await cursor.execute(_QUERIES["insert_endpoint"], parameters)
-        inserted = await cursor.fetchone()
-    assert inserted is not None
-    return inserted
+@dataclass(frozen=True)
+class Overdue:
+    delivery_id: str
+    endpoint_id: str
+    purpose: str
 
-
-async def endpoint(conn: AsyncConnection[Any], account_id: str, endpoint_id: str) -> Endpoint | None:
-    async with conn.cursor(row_factory=class_row(Endpoint)) as cursor:
-        await cursor.execute(_QUERIES["endpoint"], {"account_id": account_id, "endpoint_id": endpoint_id})
-        return await cursor.fetchone()
-
-
-async def endpoints(conn: AsyncConnection[Any], account_id: str) -> list[Endpoint]:
-    """All of the account's, oldest first."""
-    async with conn.cursor(row_factory=class_row(Endpoint)) as cursor:
-        await cursor.execute(_QUERIES["endpoints"], {"account_id": account_id})
-        return await cursor.fetchall()
-
-
-async def set_enabled(conn: AsyncConnection[Any], account_id: str, endpoint_id: str, *, enabled: bool) -> bool:
-    """By hand; the count of failures begins anew. False when there is no such endpoint."""
-    parameters = {"account_id": account_id, "endpoint_id": endpoint_id, "enabled": enabled}
-    cursor = await conn.execute(_QUERIES["set_enabled"], parameters)
-    return cursor.rowcount == 1
+    @property
+    def drained(self) -> bool:
+        """Sent by the drain of its endpoint; the others have an execution of their own."""
+        return self.purpose == Purpose.DRAIN
 
 
 async def delivery(conn: AsyncConnection[Any], delivery_id: str) -> Delivery:
-    """With its endpoint, as both are now. Raises InternalError for an id that was never queued."""
+    """With its endpoint, as both are now. Raises InternalError for an id that was never written down."""
     async with conn.cursor(row_factory=class_row(Delivery)) as cursor:
         await cursor.execute(_QUERIES["delivery"], {"delivery_id": delivery_id})
         found = await cursor.fetchone()
@@ -116,33 +96,37 @@ async def delivery(conn: AsyncConnection[Any], delivery_id: str) -> Delivery:
     return found
 
 
-async def enqueue(
-    conn: AsyncConnection[Any],
-    *,
-    delivery_id: str,
-    endpoint_id: str,
-    account_id: str,
-    event: str,
-    body: str,
-    at: datetime,
-    generation_id: str | None = None,
-    replay_of: str | None = None,
+async def insert_test(
+    conn: AsyncConnection[Any], *, delivery_id: str, endpoint_id: str, account_id: str, body: str, at: datetime
 ) -> None:
-    """Queue one delivery by hand, once per id: a test, or a replay.
-
-    `domain.webhook_events` makes the body, from the same id and time.
-    """
+    """Write a `webhook.test` down, once per id. `domain.webhook_events` makes the body, from the same id and time."""
     parameters = {
         "delivery_id": delivery_id,
         "endpoint_id": endpoint_id,
         "account_id": account_id,
-        "generation_id": generation_id,
-        "event": event,
+        "event": WebhookEvent.TEST.value,
         "body": body,
         "at": at,
-        "replay_of": replay_of,
     }
-    await conn.execute(_QUERIES["enqueue"], parameters)
+    await conn.execute(_QUERIES["insert_test"], parameters)
+
+
+async def replay(conn: AsyncConnection[Any], delivery_id: str) -> str:
+    """Write the same event down once more, with an id and a time of its own; the new id. Raises InternalError for an
+    unknown delivery."""
+    replayed = await (await conn.execute(_QUERIES["replay"], {"delivery_id": delivery_id})).fetchone()
+    if replayed is None or replayed[0] is None:
+        raise InternalError("There is no such webhook delivery.")
+    return str(replayed[0])
+
+
+async def take_queued(conn: AsyncConnection[Any], endpoint_id: str) -> str | None:
+    """What a drain sends next: a fresh delivery of the oldest in the queue, the same one until that has ended.
+
+    None: the queue is empty, or the endpoint is disabled.
+    """
+    taken = await (await conn.execute(_QUERIES["take_queued"], {"endpoint_id": endpoint_id})).fetchone()
+    return None if taken is None else taken[0]
 
 
 async def record_attempt(
@@ -155,8 +139,9 @@ async def record_attempt(
     reply_head: str | None,
     final: bool,
 ) -> DeliveryState:
-    """Keep one attempt, once per number. A 2xx ends the delivery as delivered and clears the endpoint's count of
-    failures; a final failure ends it as failed and counts, and at FAILURES_MAX disables the endpoint. One statement.
+    """Keep one attempt, once per number. A 2xx ends the delivery as delivered, with the queued one that it was made
+    from, and clears the endpoint's count of failures; a final failure ends it as failed and counts, and at FAILURES_MAX
+    disables the endpoint. Tests and replays leave the count alone. One statement.
     """
     parameters = {
         "delivery_id": delivery_id,
@@ -174,17 +159,30 @@ async def record_attempt(
     return DeliveryState(row[0])
 
 
+async def set_aside(conn: AsyncConnection[Any], delivery_id: str) -> DeliveryState | None:
+    """The endpoint is disabled: an event goes into its queue, all else has failed. The state it has now; None when the
+    endpoint is enabled again, or the delivery has ended."""
+    row = await (await conn.execute(_QUERIES["set_aside"], {"delivery_id": delivery_id})).fetchone()
+    return None if row is None else DeliveryState(row[0])
+
+
 async def overdue(
     conn: AsyncConnection[Any], *, older_than: timedelta, after: str | None = None, limit: int = 100
-) -> list[str]:
-    """Ids of deliveries that were queued longer ago than this and have not ended, oldest first. `after` is the last one
-    of the page before."""
-    parameters = {"older_than": older_than, "after": after, "limit": limit}
-    cursor = await conn.execute(_QUERIES["overdue"], parameters)
-    return [row[0] for row in await cursor.fetchall()]
+) -> list[Overdue]:
+    """Deliveries that were to be sent longer ago than this and have not ended, oldest first. `after` is the id of the
+    last one of the page before."""
+    async with conn.cursor(row_factory=class_row(Overdue)) as cursor:
+        await cursor.execute(_QUERIES["overdue"], {"older_than": older_than, "after": after, "limit": limit})
+        return await cursor.fetchall()
 
 
 async def give_up(conn: AsyncConnection[Any], delivery_id: str) -> bool:
     """End a delivery that nobody tries any more; its endpoint is not to blame. False when it had ended already."""
     cursor = await conn.execute(_QUERIES["give_up"], {"delivery_id": delivery_id})
     return cursor.rowcount == 1
+
+
+async def expire_queued(conn: AsyncConnection[Any], *, older_than: timedelta = QUEUE_LIFE, limit: int = 1000) -> int:
+    """End what has waited in a queue for too long, a batch at a time; how many it were."""
+    cursor = await conn.execute(_QUERIES["expire_queued"], {"older_than": older_than, "limit": limit})
+    return cursor.rowcount

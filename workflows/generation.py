@@ -106,7 +106,12 @@ class GenerationWorkflow:
         await workflow.wait_condition(lambda: self._admission is not None or self._refusal is not None)
         self._answered = True
         if self._refusal is not None:
-            raise ApplicationError(self._refusal.message, *self._refusal.details, type=self._refusal.type)
+            raise ApplicationError(
+                self._refusal.message,
+                *self._refusal.details,
+                type=self._refusal.type,
+                next_retry_delay=self._refusal.next_retry_delay,  # for the client: when to come back
+            )
         assert self._admission is not None
         return self._admission
 

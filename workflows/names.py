@@ -16,6 +16,7 @@ PROVIDER_USED = SearchAttributeKey.for_keyword("ProviderUsed")
 SEARCH_ATTRIBUTES = (ACCOUNT_ID, MODEL, MEDIA_TYPE, REGION, GENERATION_STATUS, PROVIDER_USED)
 
 RECONCILIATION_ID = "reconciliation"  # of the schedule; its workflows' ids begin with it
+RETENTION_ID = "retention"  # likewise
 ADMIT_UPDATE_ID = "admit"  # one per workflow, so that a repeated start joins the first admission
 
 
@@ -26,3 +27,8 @@ def provider_queue(provider: str) -> str:
 
 def delivery_workflow_id(delivery_id: str) -> str:
     return f"webhook/{delivery_id}"
+
+
+def drain_workflow_id(endpoint_id: str) -> str:
+    """One per endpoint: two drains of one queue would send everything twice."""
+    return f"webhook-drain/{endpoint_id}"

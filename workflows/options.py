@@ -74,8 +74,9 @@ DELIVER: ActivityOptions = {
     "retry_policy": _UNTIL_IT_WORKS,
 }
 
-# Reconciliation. Its steps give up soon: the next sweep begins anew. A page is many short calls, hence the heartbeat.
+# Sweeps. Their steps give up soon: the next sweep begins anew. A page is many short calls, hence the heartbeat.
 RECONCILE_EVERY = timedelta(minutes=5)
+RETAIN_EVERY = timedelta(minutes=10)  # as the contract proposes for files that are kept for an hour
 CHORE: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),
     "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=5),

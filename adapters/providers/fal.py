@@ -33,7 +33,6 @@ from domain.errors import (
     ContentRefused,
     InputFileRefused,
     InputFileTooBig,
-    InputFileUnreachable,
     InputFormatUnsupported,
     InputImageTooLarge,
     InputImageTooSmall,
@@ -199,7 +198,7 @@ _TYPES: Mapping[str, type[ProviderError]] = {
     "image_too_small": InputImageTooSmall,
     "image_too_large": InputImageTooLarge,
     "image_load_error": InputFileRefused,
-    "file_download_error": InputFileUnreachable,
+    "file_download_error": ProviderRejectedInput,  # of our own copy of the customer's file
     "file_too_large": InputFileTooBig,
     "unsupported_image_format": InputFormatUnsupported,
     "unsupported_video_format": InputFormatUnsupported,

@@ -3,7 +3,7 @@ SELECT store.admit_generation(
     %(generation_id)s::uuid, %(account_id)s::uuid, %(region)s::text, %(model)s::text, %(media_type)s::text,
     %(params)s::jsonb, %(output_count)s::integer, %(output_format)s::text, %(provider_order)s::text[],
     %(quote)s::bigint, %(price_version)s::text, %(hold_s)s::integer, %(admit_by)s::double precision,
-    %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid);
+    %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid, %(in_flight_max)s::integer);
 
 -- name: abandon
 INSERT INTO store.generations
@@ -67,17 +67,19 @@ SELECT generation_id::text, account_id::text FROM store.generations AS unended
  ORDER BY unended.created_at, unended.generation_id
  LIMIT %(limit)s::bigint;
 
+-- name: ended_as
+-- How a generation ended whose record is gone: its hold knows.
+SELECT CASE WHEN state = 'settled' THEN 'succeeded' WHEN reason = 'canceled' THEN 'canceled' ELSE 'failed' END,
+       state <> 'settled'
+  FROM ledger.holds
+ WHERE (account_id, work_id, try_number) = (%(account_id)s::uuid, %(generation_id)s::uuid, 1) AND state <> 'held';
+
 -- name: mark_deleted
 -- A tombstone: the record stays for the books, what the customer wrote goes. No row: not there, or not ended.
-WITH deleted AS (
-    UPDATE store.generations SET deleted_at = clock_timestamp(), params = '{}'
-     WHERE generation_id = %(generation_id)s::uuid AND account_id = %(account_id)s::uuid
-       AND deleted_at IS NULL AND completed_at IS NOT NULL
-    RETURNING generation_id
-)
-SELECT coalesce((SELECT array_agg(key ORDER BY index) FROM store.assets AS asset
-                  WHERE asset.generation_id = deleted.generation_id), '{}')
-  FROM deleted;
+UPDATE store.generations
+   SET deleted_at = clock_timestamp(), files_removed_at = coalesce(files_removed_at, clock_timestamp()), params = '{}'
+ WHERE generation_id = %(generation_id)s::uuid AND account_id = %(account_id)s::uuid
+   AND deleted_at IS NULL AND completed_at IS NOT NULL;
 
 -- name: exists_undeleted
 SELECT true FROM store.generations

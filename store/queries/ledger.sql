@@ -44,6 +44,15 @@ SELECT transfer_id, number, amount_micros, balance_micros, operation::text, work
  ORDER BY transfer_id DESC
  LIMIT %(limit)s::bigint;
 
+-- name: page
+-- Newest first.
+SELECT transfer_id, number, amount_micros, balance_micros, operation::text, work_id::text, try_number, key, cause,
+       created_at
+  FROM ledger.entries
+ WHERE account_id = %(account_id)s::uuid AND kind = 'available'
+ ORDER BY transfer_id DESC
+ LIMIT %(limit)s OFFSET %(offset)s;
+
 -- name: hold
 SELECT account_id::text, work_id::text, try_number, amount_micros, state::text, settled_micros, released_micros,
        shortfall_micros, price_version, opened_at, expires_at, ended_at, corrected_at, reason

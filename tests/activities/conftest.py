@@ -89,6 +89,7 @@ class ScriptedFetcher:
 
 @dataclass
 class MemoryStore:
+    name: str = "memory"
     objects: dict[str, bytes] = field(default_factory=dict)
     down: bool = False
 
@@ -102,6 +103,9 @@ class MemoryStore:
 
     async def delete(self, key: str) -> bool:
         return self.objects.pop(key, None) is not None
+
+    async def delete_folder(self, folder: str) -> int:
+        return sum([await self.delete(key) for key in list(self.objects) if key.startswith(f"{folder}/")])
 
     async def check(self) -> None: ...
 

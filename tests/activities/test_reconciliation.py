@@ -19,10 +19,21 @@ from temporalio.testing import ActivityEnvironment
 from activities.reconciliation import Execution, ReconciliationActivities, SweptPage
 from domain.errors import DatabaseUnavailable, GenerationExpired
 from domain.generation import GenerationRequest, GenerationStatus, workflow_id
-from store import generations, idempotency, ledger, webhooks
+from store import generations, idempotency, ledger, webhook_endpoints, webhooks
 from store.connection import Pool, open_pool, single
 from store.idempotency import ClaimState
-from tests.store.builders import CREDIT, an_account, an_admitted, an_endpoint, hold, settle, standing
+from store.webhook_endpoints import Endpoint
+from tests.store.builders import (
+    CREDIT,
+    a_test_delivery,
+    an_account,
+    an_admitted,
+    an_endpoint,
+    an_event,
+    hold,
+    settle,
+    standing,
+)
 from tests.support.postgres import fresh_database
 from tests.support.temporal import dev_server
 from worker import execution_of, schedule_reconciliation
@@ -57,7 +68,10 @@ class Sweeper:
     def __init__(self, pool: Pool, *, page_rows: int = 100) -> None:
         self.executions: dict[str, Execution | RPCError] = {}
         self._steps = ReconciliationActivities(
-            pool=pool, generation_execution=self._ask, delivery_execution=self._ask, page_rows=page_rows
+            pool=pool,
+            generation_execution=self._ask,
+            delivery_execution=lambda delivery: self._ask(delivery.delivery_id),
+            page_rows=page_rows,
         )
 
     async def _ask(self, row_id: str) -> Execution:
@@ -199,19 +213,9 @@ async def test_without_a_database_the_page_is_repeated_later(own_pool: Pool, swe
 # --- deliveries --------------------------------------------------------------------------------------------------
 
 
-async def a_delivery(conn: Conn, endpoint: webhooks.Endpoint, *, minutes: float) -> str:
-    """Queued that many minutes ago."""
-    delivery_id = str(uuid.uuid4())
-    await webhooks.enqueue(
-        conn,
-        delivery_id=delivery_id,
-        endpoint_id=endpoint.endpoint_id,
-        account_id=endpoint.account_id,
-        event="webhook.test",
-        body="{}",
-        at=datetime.now(UTC) - timedelta(minutes=minutes),
-    )
-    return delivery_id
+async def a_delivery(conn: Conn, endpoint: Endpoint, *, minutes: float) -> str:
+    """To be sent since that many minutes."""
+    return await a_test_delivery(conn, endpoint, age=timedelta(minutes=minutes))
 
 
 async def test_a_delivery_that_was_never_started_is_named_to_be_rung(
@@ -236,7 +240,7 @@ async def test_a_delivery_whose_workflow_closed_without_an_end_is_given_up_and_i
 
     assert page == SweptPage(1)
     assert (await webhooks.delivery(conn, stopped)).state == "failed"
-    assert await webhooks.endpoint(conn, account_id, endpoint.endpoint_id) == endpoint
+    assert await webhook_endpoints.get(conn, account_id, endpoint.endpoint_id) == endpoint
 
 
 async def test_a_delivery_that_has_ended_meanwhile_keeps_its_end(conn: Conn, account_id: str) -> None:
@@ -277,6 +281,52 @@ async def test_deliveries_are_walked_past_those_that_are_tried_or_cannot_be_aske
 
     assert first == SweptPage(0, [], unasked)
     assert second == SweptPage(0, [lost])
+
+
+async def queued(conn: Conn, account_id: str, *ages: timedelta) -> tuple[Endpoint, list[str]]:
+    """An endpoint that was disabled while these happened, and is enabled again."""
+    endpoint = await an_endpoint(conn, account_id, "generation.canceled")
+    await webhook_endpoints.change(conn, account_id, endpoint.endpoint_id, enabled=False)
+    waiting = [await an_event(conn, endpoint, age=age) for age in ages]
+    await webhook_endpoints.change(conn, account_id, endpoint.endpoint_id, enabled=True)
+    return endpoint, waiting
+
+
+async def test_what_a_stopped_drain_was_sending_is_given_up_and_still_queued(
+    conn: Conn, account_id: str, sweeper: Sweeper
+) -> None:
+    """12.6."""
+    endpoint, [waiting] = await queued(conn, account_id, timedelta(hours=1))
+    sent = await webhooks.take_queued(conn, endpoint.endpoint_id)
+    assert sent is not None
+    await conn.execute(
+        "UPDATE store.webhook_deliveries SET created_at = created_at - interval '3 min' WHERE delivery_id = %s", [sent]
+    )
+
+    sweeper.executions[sent] = Execution.RUNNING
+    while_it_runs = await sweeper.deliveries()
+    sweeper.executions[sent] = Execution.UNKNOWN
+    afterwards = await sweeper.deliveries()
+
+    assert (while_it_runs, afterwards) == (SweptPage(0), SweptPage(1))
+    assert (await webhooks.delivery(conn, sent)).state == "failed"
+    assert (await webhooks.delivery(conn, waiting)).state == "queued"
+    assert await webhooks.take_queued(conn, endpoint.endpoint_id) not in {None, sent}
+
+
+async def test_what_waits_longer_than_72_hours_expires_but_for_what_is_being_sent(
+    conn: Conn, account_id: str, sweeper: Sweeper
+) -> None:
+    """12.6."""
+    hours = [timedelta(hours=number) for number in (74, 73, 71)]
+    endpoint, [sending, old, young] = await queued(conn, account_id, *hours)
+    await webhooks.take_queued(conn, endpoint.endpoint_id)
+
+    page = await sweeper.deliveries()
+
+    assert page == SweptPage(1)
+    states = [(await webhooks.delivery(conn, one)).state for one in (sending, old, young)]
+    assert states == ["queued", "expired", "queued"]
 
 
 # --- keys and holds ----------------------------------------------------------------------------------------------

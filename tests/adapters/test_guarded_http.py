@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.guarded_http import GuardedFetcher
+from domain.addresses import AddressRules
 from domain.assets import Download
 from domain.errors import AddressRefused, ProviderInvalidOutput
 from tests.support.servers import Certificates, Wire, a_server, certificates, names, plain
@@ -28,7 +29,7 @@ async def fetch(fetcher: GuardedFetcher, url: str, **limits) -> tuple[Download, 
 
 def local(server, **options) -> GuardedFetcher:
     """May fetch from the test server by its own address."""
-    return GuardedFetcher(frozenset({f"127.0.0.1:{server.port}"}), **options)
+    return GuardedFetcher(AddressRules(frozenset({f"127.0.0.1:{server.port}"})), **options)
 
 
 def answering(*answers: bytes):
@@ -130,29 +131,6 @@ async def test_a_certificate_of_another_name_is_refused(tls):
     assert server.requests == []
 
 
-@pytest.mark.parametrize(
-    "addresses",
-    [
-        ["127.0.0.1"],
-        [PUBLIC, "10.0.0.1"],
-        ["::1"],
-        ["::ffff:127.0.0.1"],
-        ["64:ff9b::7f00:1"],
-        ["2002:7f00:1::"],
-        ["fe80::1%eth0"],
-        ["169.254.169.254"],
-    ],
-    ids=str,
-)
-async def test_a_name_with_any_private_address_is_refused_before_connecting(addresses):
-    wire = Wire(1)
-
-    with pytest.raises(AddressRefused):
-        await fetch(GuardedFetcher(resolver=names(in_example_com=addresses), network=wire), "https://in.example.com/")
-
-    assert wire.connected == []
-
-
 async def test_a_name_is_resolved_once_per_connection_so_that_rebinding_gains_nothing(tls):
     resolver = names(files_example_com=[[PUBLIC], ["127.0.0.1"]])
     async with a_server(answering(plain(BODY), plain(BODY, Connection="close")), tls.server) as server:
@@ -195,7 +173,7 @@ async def test_a_resolver_that_hangs_is_given_up():
 
 async def test_a_private_host_may_be_named_and_the_system_resolves_it():
     async with a_server(answering(plain(BODY))) as server:
-        fetcher = GuardedFetcher(frozenset({f"localhost:{server.port}"}))
+        fetcher = GuardedFetcher(AddressRules(frozenset({f"localhost:{server.port}"})))
         _, data = await fetch(fetcher, f"http://localhost:{server.port}/")
 
     assert data == BODY
@@ -226,41 +204,12 @@ async def test_a_redirect_is_followed_relative_to_where_it_came_from(status):
     assert server.requests[1].startswith(b"GET /a/y?z=1 ")
 
 
-@pytest.mark.parametrize(
-    "location",
-    [
-        "http://127.0.0.1:1/admin",
-        "https://169.254.169.254/latest/meta-data/",
-        "https://[::ffff:7f00:1]/",
-        "https://2130706433/",
-        "https://user@files.example.com/",
-        "file:/etc/passwd",
-        "data:text/plain,hello",
-        "//127.0.0.1/",
-    ],
-)
-async def test_a_redirect_into_private_space_is_refused(location):
-    async with a_server(answering(redirect(location))) as server:
-        with pytest.raises(AddressRefused):
-            await fetch(local(server), f"http://127.0.0.1:{server.port}/x")
-
-    assert len(server.requests) == 1
-
-
-async def test_a_redirect_to_a_name_that_resolves_to_private_space_is_refused():
-    async with a_server(answering(redirect("https://in.example.com/"))) as server:
-        with pytest.raises(AddressRefused):
-            await fetch(
-                local(server, resolver=names(in_example_com=["192.168.0.1"])), f"http://127.0.0.1:{server.port}/x"
-            )
-
-
 async def test_a_redirect_never_leads_from_https_to_http(tls):
     async with a_server(answering(plain(b"secret"))) as inner:
         location = f"http://127.0.0.1:{inner.port}/"
         async with a_server(answering(redirect(location)), tls.server) as outer:
             fetcher = GuardedFetcher(
-                frozenset({f"127.0.0.1:{inner.port}"}),
+                AddressRules(frozenset({f"127.0.0.1:{inner.port}"})),
                 resolver=names(files_example_com=[PUBLIC]),
                 network=Wire(outer.port),
                 ssl_context=tls.client,

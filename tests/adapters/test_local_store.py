@@ -188,3 +188,56 @@ def test_a_path_never_leaves_the_root(key):
 
     assert os.path.normpath(path) == str(path)
     assert str(path).startswith("/root-of-files/")
+
+
+async def test_a_folder_is_deleted_whole_and_nothing_beside_it(store):
+    inside = [f"us/account/one/{name}" for name in ("first/0.png", "first/1.png", "second/0.png")]
+    beside = ["us/account/one-more/first/0.png", "us/account/two/first/0.png"]
+    for key in inside + beside:
+        await put(store, key=key)
+
+    assert await store.delete_folder("us/account/one") == 3
+    assert await store.delete_folder("us/account/one") == 0
+    assert not store.path("us/account/one").exists()
+    assert [store.path(key).exists() for key in beside] == [True, True]
+
+
+async def test_the_last_folder_of_an_account_takes_the_emptied_ones_above_with_it(store):
+    await put(store, key="us/account/one/first/0.png")
+
+    await store.delete_folder("us/account/one")
+
+    assert [entry.name for entry in store.path("us").parent.iterdir()] == [".incoming"]
+
+
+async def test_two_deletions_of_one_folder_at_once_both_succeed(store):
+    for index in range(50):
+        await put(store, key=f"us/account/one/first/{index}.png")
+
+    deleted = await asyncio.gather(*(store.delete_folder("us/account/one") for _ in range(4)))
+
+    assert sum(deleted) == 50
+    assert not store.path("us").exists()
+
+
+async def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(store):
+    await put(store)
+    blocked = store.path("us/blocked")
+    blocked.write_text("a file where a folder should be")
+
+    with pytest.raises(StorageUnavailable):
+        await store.delete_folder("us/blocked/one")
+
+
+@pytest.mark.parametrize("folder", ["", "..", "us/../us", "/us", "us/"])
+async def test_a_folder_has_the_form_of_a_key(store, folder: str):
+    with pytest.raises(ValueError, match="not an asset key"):
+        await store.delete_folder(folder)
+
+
+@pytest.mark.parametrize("root", ["files", "files/", "../here/files"])
+def test_it_is_named_as_its_folder_and_not_where_that_is(tmp_path, monkeypatch, root: str):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    assert LocalStore(Path(root), "https://api.example.com", bytes(32)).name == "files"

@@ -16,6 +16,7 @@ from adapters.guarded_http import GuardedFetcher
 from adapters.providers import fal, replicate
 from adapters.providers.fal import FalProvider
 from adapters.providers.replicate import ReplicateProvider
+from domain.addresses import AddressRules
 from domain.assets import Download
 from domain.errors import (
     AddressRefused,
@@ -122,7 +123,7 @@ async def test_a_job_is_submitted_read_to_its_end_and_its_output_fetched(at: Ben
 
 
 async def fetched(at: Bench, url: str, file: io.BytesIO) -> Download:
-    fetcher = GuardedFetcher(frozenset({at.sandbox.host}))
+    fetcher = GuardedFetcher(AddressRules(frozenset({at.sandbox.host})))
     try:
         return await fetcher.fetch(url, file, bytes_max=2**24, time_max=TIMEOUT)
     finally:

@@ -122,6 +122,30 @@ async def test_a_deleted_file_is_gone_and_can_be_stored_again(store):
     await put(store, key="gone")
 
 
+async def test_a_folder_is_deleted_whole_and_nothing_beside_it(store):
+    inside = [f"us/account/one/{name}" for name in ("first/0.png", "first/1.png", "second/0.png")]
+    beside = ["us/account/one-more/first/0.png", "us/account/two/first/0.png"]
+    for key in inside + beside:
+        await put(store, key=key)
+
+    assert await store.delete_folder("us/account/one") == 3
+    assert await store.delete_folder("us/account/one") == 0
+    assert [(await served(store, key)).status_code for key in inside] == [404] * 3
+    assert [(await served(store, key)).status_code for key in beside] == [200] * 2
+
+
+async def test_a_folder_of_a_missing_bucket_is_not_taken_for_an_empty_one(bucket):
+    missing = store_at(bucket, "no-such-bucket")
+
+    with pytest.raises(StorageUnavailable):
+        await missing.delete_folder("us/account/one")
+    missing.close()
+
+
+def test_it_is_named_as_its_bucket(store):
+    assert store.name == BUCKET
+
+
 async def test_a_large_file_goes_in_parts_once(store, monkeypatch):
     monkeypatch.setattr(s3_store, "PART_BYTES", 5 * 2**20)
     body = bytes(range(256)) * 50_000  # 12.8 MB: three parts

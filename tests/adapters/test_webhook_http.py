@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from adapters.webhook_http import WebhookReply, WebhookSender
+from adapters.webhook_http import AddressCheck, WebhookReply, WebhookSender
 from domain.errors import AddressRefused
 from tests.support.servers import Wire, a_server, certificates, names, plain
 
@@ -57,6 +57,7 @@ async def test_one_connection_serves_several_deliveries():
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_a_failure_and_is_not_followed(status):
+    """12.5."""
     async with a_server(saying(plain(status=status, Location="/elsewhere"))) as server:
         reply = await post(WebhookSender(allow_private=True), f"http://127.0.0.1:{server.port}/")
 
@@ -66,6 +67,7 @@ async def test_a_redirect_is_a_failure_and_is_not_followed(status):
 
 @pytest.mark.parametrize(("status", "delivered"), [(200, True), (204, True), (299, True), (400, False), (500, False)])
 async def test_only_2xx_is_delivered(status, delivered):
+    """12.5."""
     async with a_server(saying(plain(status=status))) as server:
         reply = await post(WebhookSender(allow_private=True), f"http://127.0.0.1:{server.port}/")
 
@@ -84,6 +86,7 @@ async def test_only_2xx_is_delivered(status, delivered):
     ],
 )
 async def test_a_private_or_malformed_address_gets_nothing(url):
+    """12.7: at each attempt."""
     wire = Wire(1)
     sender = WebhookSender(resolver=names(in_example_com=["10.0.0.1"]), network=wire)
 
@@ -94,13 +97,42 @@ async def test_a_private_or_malformed_address_gets_nothing(url):
     assert wire.connected == []
 
 
-def test_an_address_is_checked_at_registration_as_far_as_it_can_be():
-    WebhookSender().check("https://hooks.example.com/in")
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("https://localhost/in", id="no public name"),
+        pytest.param("https://10.0.0.1/in", id="a private address"),
+        pytest.param("https://[64:ff9b::a00:1]/in", id="a translated address"),
+        pytest.param("https://[2002:a00:1::1]/in", id="a 6to4 address"),
+        pytest.param("https://224.0.0.1/in", id="a multicast address"),
+        pytest.param("https://169.254.169.254/in", id="a link-local address"),
+        pytest.param("http://hooks.example.com/in", id="not https"),
+        pytest.param("https://hooks.example.com:8443/in", id="another port"),
+        pytest.param("https://user:secret@hooks.example.com/in", id="credentials"),
+        pytest.param("https://both.example.com/in", id="a name one of whose addresses is private"),
+        pytest.param("https://hooks.example.com/" + "x" * 2023, id="2049 characters"),
+    ],
+)
+async def test_an_address_is_checked_at_registration(url):
+    """12.7."""
+    check = AddressCheck(resolver=names(hooks_example_com=[PUBLIC], both_example_com=[PUBLIC, "10.0.0.1"]))
+
     with pytest.raises(AddressRefused):
-        WebhookSender().check("https://localhost/in")
+        await check(url)
+
+
+@pytest.mark.parametrize("host", ["hooks.example.com", PUBLIC, "not-yet.example.com"])
+async def test_a_public_address_is_accepted_and_so_is_a_name_that_does_not_resolve_yet(host):
+    await AddressCheck(resolver=names(hooks_example_com=[PUBLIC]))(f"https://{host}/in")
+
+
+async def test_a_development_system_may_allow_private_addresses():
+    await AddressCheck(allow_private=True)("http://127.0.0.1:9000/in")
 
 
 async def test_the_first_kilobyte_is_kept_and_no_more_than_64_are_read():
+    """12.5."""
+
     async def respond(writer, target):
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na\0\xff")
         while not writer.is_closing():

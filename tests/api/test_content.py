@@ -12,13 +12,17 @@ from fastapi import FastAPI
 from temporalio.client import Client
 
 from adapters.local_store import LocalStore
+from api import content
 from api.schemas import Generation, GenerationCanceled, GenerationDeleted, GenerationList, Page
+from domain.assets import generation_folder
 from domain.errors import StorageUnavailable
-from store import ledger
+from domain.generation import CallbackReceived, attempt_id, workflow_id
+from store import ledger, retention
 from store.connection import Pool, single
 from tests.api.conftest import PROMPT, Customer, NewCustomer, a_finished, a_running, generate, reaching
 from tests.api.reading import data_of, error_of
 from tests.support.staged_worker import A_PNG, StagedProvider
+from workflows.generation import GenerationWorkflow
 
 UNKNOWN_IDS = ["0d9c4f3e-6b1a-4c57-9e20-5a8f7d1c2b34", "not-an-id", "00000000-0000-0000-0000-000000000000"]
 
@@ -242,25 +246,152 @@ async def test_10_10_a_generation_in_progress_cannot_be_deleted(
     assert error_of(response) == (409, "BSE3003")
 
 
-async def test_10_10_a_store_that_refuses_deletes_nothing(
+async def test_10_10_what_the_customer_wrote_is_gone_from_the_row(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider, pool: Pool
+):
+    generation_id = await a_finished(http, engine, customer, replicate)
+
+    await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)
+
+    async with single(pool) as conn:
+        rows = await (
+            await conn.execute(
+                "SELECT to_jsonb(row)::text FROM store.generations AS row WHERE generation_id = %(id)s UNION ALL"
+                " SELECT to_jsonb(row)::text FROM store.attempts AS row WHERE generation_id = %(id)s UNION ALL"
+                " SELECT to_jsonb(row)::text FROM store.webhook_deliveries AS row WHERE generation_id = %(id)s",
+                {"id": generation_id},
+            )
+        ).fetchall()
+        assert (await ledger.check(conn)) == []
+    assert len(rows) >= 2
+    assert not [row for (row,) in rows if PROMPT in row]
+
+
+async def test_10_10_of_two_deletions_at_once_one_succeeds_and_the_other_finds_nothing(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider
+):
+    generation_id = await a_finished(http, engine, customer, replicate)
+
+    answers = await asyncio.gather(
+        *(http.delete(f"/v1/content/{generation_id}", headers=customer.auth) for _ in range(5))
+    )
+
+    done, *refused = sorted(answers, key=lambda answer: answer.status_code)
+    assert data_of(done, GenerationDeleted) == {"generation_id": generation_id, "files_deleted": 1}
+    assert [error_of(answer) for answer in refused] == [(404, "BSE3001")] * 4
+
+
+async def test_10_10_a_deletion_while_the_generation_is_ending_waits_for_its_end(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider, objects: LocalStore
+):
+    """Until the end is recorded it is refused; from then on it removes everything."""
+    generation_id = await a_running(http, customer, replicate)
+    replicate.finish(await replicate.submitted(attempt_id(generation_id, 1)))
+    workflow = engine.get_workflow_handle_for(GenerationWorkflow.run, workflow_id(generation_id))
+    await workflow.signal(GenerationWorkflow.provider_callback, CallbackReceived(1, "rung by hand"))
+
+    refused = set()
+    async with asyncio.timeout(20):
+        while (answer := await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)).status_code != 200:
+            refused.add(error_of(answer))
+
+    assert refused <= {(409, "BSE3003")}
+    assert data_of(answer, GenerationDeleted)["files_deleted"] == 1
+    assert await workflow.result() == "succeeded"
+    assert not objects.path(generation_folder("us", customer.account_id, generation_id)).exists()
+
+
+async def test_10_10_what_other_attempts_left_behind_goes_as_well_and_is_not_counted(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider, objects: LocalStore
+):
+    generation_id = await a_finished(http, engine, customer, replicate)
+    folder = objects.path(generation_folder("us", customer.account_id, generation_id))
+    (folder / "another-attempt").mkdir()
+    (folder / "another-attempt" / "0.png").write_bytes(A_PNG)
+
+    answer = await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)
+
+    assert data_of(answer, GenerationDeleted)["files_deleted"] == 1
+    assert not folder.exists()
+
+
+class NoCheck(LocalStore):
+    """Is down as a whole."""
+
+    async def check(self) -> None:
+        raise StorageUnavailable("The store does not answer.")
+
+
+class NoDelete(LocalStore):
+    """Answers, but deletes nothing."""
+
+    async def check(self) -> None: ...
+
+    async def delete_folder(self, folder: str) -> int:
+        raise StorageUnavailable("The store refuses.")
+
+
+class NoAnswer(LocalStore):
+    """Hangs."""
+
+    async def check(self) -> None:
+        await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("kind", [NoCheck, NoDelete, NoAnswer])
+async def test_10_10_a_store_that_refuses_deletes_nothing_and_may_be_asked_again(
     http: httpx.AsyncClient,
     engine: Client,
     customer: Customer,
     replicate: StagedProvider,
     settings_app: FastAPI,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[LocalStore],
 ):
-    class AwayStore(LocalStore):
-        async def check(self) -> None:
-            raise StorageUnavailable("The store does not answer.")
-
-    away = AwayStore.__new__(AwayStore)
-    settings_app.state.services = replace(settings_app.state.services, objects=away)
+    if kind is NoAnswer:
+        monkeypatch.setattr(content, "DELETE_WITHIN_S", 0.05)
+    settings_app.state.services = replace(settings_app.state.services, objects=kind.__new__(kind))
     generation_id = await a_finished(http, engine, customer, replicate)
 
     async with reaching(settings_app, "127.0.0.1") as client:
         response = await client.delete(f"/v1/content/{generation_id}", headers=customer.auth)
 
     assert error_of(response) == (503, "BSE5002")
+    assert response.json()["error"]["retryable"] is True
     read = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
-    assert read["generation_status"] == "succeeded"
+    assert (read["generation_status"], read["generation_prompt"]) == ("succeeded", PROMPT)
     assert (await http.get(read["generation_output_file"][0])).content == A_PNG
+    again = await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)
+    assert data_of(again, GenerationDeleted)["files_deleted"] == 1
+
+
+async def test_13_after_the_sweep_a_generation_is_marked_and_has_no_files(
+    http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider, pool: Pool
+):
+    generation_id = await a_finished(http, engine, customer, replicate)
+    before = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
+    assert "generation_removed" not in before
+
+    async with single(pool) as conn:
+        await retention.mark_files_removed(conn, [generation_id])
+
+    read = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
+    assert read == before | {"generation_output_file": None, "generation_removed": True}
+    listed = (await http.get("/v1/content/list?limit=1", headers=customer.auth)).json()["data"]["generations"]
+    assert listed == [read]
+    deleted = await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)
+    assert data_of(deleted, GenerationDeleted) == {"generation_id": generation_id, "files_deleted": 0}
+
+
+async def test_13_a_generation_that_never_had_files_is_not_said_to_have_lost_them(
+    http: httpx.AsyncClient, customer: Customer, replicate: StagedProvider, pool: Pool
+):
+    generation_id = await a_running(http, customer, replicate)
+    await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=customer.auth)
+
+    async with single(pool) as conn:
+        await retention.mark_files_removed(conn, [generation_id])
+
+    read = data_of(await http.get(f"/v1/content/{generation_id}", headers=customer.auth), Generation)
+    assert read["generation_status"] == "canceled"
+    assert "generation_removed" not in read

@@ -78,6 +78,10 @@ async def test_the_openapi_document_lists_every_route_with_its_errors(http: http
         "/v1/content/{generation_id}",
         "/v1/content/generation/cancel/{generation_id}",
         "/v1/status",
+        "/v1/health/inference/providers",
+        "/v1/health/inference/models",
+        "/v1/health/storage",
+        "/v1/health/cache",
         "/v1/estimate/{model_identifier}",
         "/v1/library/models",
         "/v1/library/providers",
@@ -135,7 +139,8 @@ async def test_the_reference_page_shows_a_request_to_paste_and_its_answer(http: 
     assert f"curl -s -X POST {settings.public_url}/v1/generate/video/{samples.VIDEO_MODEL} " in page
     assert f"curl -s -X GET {settings.public_url}/v1/content/{samples.IMAGE_ID} " in page
     assert f"curl -s -X DELETE {settings.public_url}/v1/content/{samples.IMAGE_ID} " in page
-    assert page.count('"request_id"') == 6
+    assert f"curl -s -X GET {settings.public_url}/admin/v1/accounts/ACCOUNT_ID/keys " in page
+    assert "Bearer $BABYSEA_OPERATOR_KEY" in page
 
 
 @pytest.mark.parametrize(

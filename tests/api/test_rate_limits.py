@@ -1,104 +1,251 @@
-"""Section 7: a sliding minute per account, the numbers by plan."""
+"""Section 7: the two request limits, what their headers say (section 2.5), and what each refusal tells."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import httpx
 import pytest
+from fastapi import FastAPI
 
-from api.rate_limits import RateLimiter, limit_of
-from domain.errors import RateLimitExceeded
+from settings import Settings
+from store.connection import Pool, single
+from tests.api.conftest import Customer, NewCustomer, reaching, serving
+from tests.api.reading import error_of, refusal_of
 
-ACCOUNT = "5a1e0b7c-3c1d-4e52-9f0a-b6c2d4e8f013"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 60_000.0  # the beginning of a minute
-
-    def __call__(self) -> float:
-        return self.now
+WRONG = {"Authorization": "Bearer bye_" + "w" * 43}
+ADDRESSES = iter(f"198.51.100.{number}" for number in range(1, 255))
+Somewhere = Callable[[], httpx.AsyncClient]
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def somewhere(app: FastAPI) -> Somewhere:
+    """A client at an address that nobody has used yet."""
+    return lambda: reaching(app, next(ADDRESSES))
 
 
-@pytest.fixture
-def limiter(clock: Clock) -> RateLimiter:
-    return RateLimiter(clock)
+def trio(response: httpx.Response) -> tuple[int, int, int]:
+    limit, remaining, reset = (response.headers[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset"))
+    return int(limit), int(remaining), int(reset)
+
+
+async def fail(client: httpx.AsyncClient, times: int) -> list[httpx.Response]:
+    return [await client.get("/v1/status", headers=WRONG) for _ in range(times)]
+
+
+# --- an account's requests ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("plan", "limit"),
+    [("free", 60), ("starter", 120), ("pro", 300), ("scale", 600), ("enterprise", 1200), ("Pro Yearly", 300)],
+)
+async def test_section_7_the_limit_is_the_plans(
+    http: httpx.AsyncClient, new_customer: NewCustomer, plan: str, limit: int
+):
+    customer = await new_customer(plan=plan)
+
+    first, second = [await http.get("/v1/status", headers=customer.auth) for _ in range(2)]
+
+    assert trio(first)[:2] == (limit, limit - 1)
+    assert trio(second)[:2] == (limit, limit - 2)
+    assert time.time() - 5 < trio(first)[2] <= time.time() + 61
+    assert trio(first)[2] == trio(second)[2]
+
+
+async def test_the_ietf_draft_says_the_same(http: httpx.AsyncClient, new_customer: NewCustomer):
+    customer = await new_customer(plan="free")
+
+    response = await http.get("/v1/status", headers=customer.auth)
+
+    assert response.headers["RateLimit-Policy"] == '"default";q=60;w=60'
+    assert re.fullmatch(r'"default";r=59;t=(60|[1-5]?[0-9])', response.headers["RateLimit"])
+
+
+async def test_section_7_the_limit_counts_per_account_over_all_its_keys(
+    http: httpx.AsyncClient, new_customer: NewCustomer
+):
+    first = await new_customer(plan="free")
+    second = await new_customer(account_id=first.account_id)
+
+    answers = [await http.get("/v1/status", headers=customer.auth) for _ in range(35) for customer in (first, second)]
+
+    assert [answer.status_code for answer in answers] == [200] * 60 + [429] * 10
+
+
+async def test_section_7_a_refusal_says_how_many_and_when(http: httpx.AsyncClient, new_customer: NewCustomer):
+    customer = await new_customer(plan="free")
+    for _ in range(60):
+        await http.get("/v1/status", headers=customer.auth)
+
+    response = await http.get("/v1/status", headers=customer.auth)
+
+    assert error_of(response) == (429, "BSE1005")
+    refusal = refusal_of(response)
+    assert (refusal["type"], refusal["retryable"]) == ("rate_limit_exceeded", True)
+    assert refusal["details"] == {"retry_after_seconds": int(response.headers["Retry-After"]), "limit": 60}
+    assert int(response.headers["Retry-After"]) >= 1
+    assert trio(response)[:2] == (60, 0)
+    assert response.headers["RateLimit"] == f'"default";r=0;t={response.headers["Retry-After"]}'
+
+
+async def test_section_7_at_once_exactly_the_limit_passes(http: httpx.AsyncClient, new_customer: NewCustomer):
+    customer = await new_customer(plan="free")
+
+    answers = await asyncio.gather(*(http.get("/v1/status", headers=customer.auth) for _ in range(90)))
+
+    assert Counter(answer.status_code for answer in answers) == {200: 60, 429: 30}
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
     [
-        ("free", 60),
-        ("starter", 120),
-        ("pro", 300),
-        ("scale", 600),
-        ("enterprise", 1200),
-        ("Starter Monthly", 120),
-        ("unheard of", 60),
+        pytest.param("/v1/content/2d6b8f0e-94a1-4f0c-8a57-0c3e6b1d9f22", "BSE3001", id="not found"),
+        pytest.param("/v1/content/list?limit=x", "BSE2001", id="a wrong parameter"),
     ],
 )
-def test_each_plan_has_its_limit(plan: str, limit: int):
-    assert limit_of(plan) == limit
+async def test_section_2_5_a_failure_after_the_key_carries_the_trio_and_was_counted(
+    http: httpx.AsyncClient, new_customer: NewCustomer, path: str, code: str
+):
+    customer = await new_customer(plan="free")
+
+    response = await http.get(path, headers=customer.auth)
+
+    assert error_of(response)[1] == code
+    assert trio(response)[:2] == (60, 59)
 
 
-def test_the_window_counts_down_and_names_its_end(limiter: RateLimiter):
-    first, second = limiter.hit(ACCOUNT, 60), limiter.hit(ACCOUNT, 60)
-
-    assert (first.limit, first.remaining, first.resets_at) == (60, 59, 60_060)
-    assert second.remaining == 58
-
-
-def test_the_request_over_the_limit_is_refused_and_told_when_to_come_back(limiter: RateLimiter, clock: Clock):
-    for _ in range(3):
-        limiter.hit(ACCOUNT, 3)
-    clock.now += 30
-
-    with pytest.raises(RateLimitExceeded) as refused:
-        limiter.hit(ACCOUNT, 3)
-
-    assert refused.value.details == {"retry_after_seconds": 50, "limit": 3}
-    assert refused.value.retry_after is not None
+async def closed(pool: Pool, customer: Customer) -> None:
+    async with single(pool) as conn:
+        await conn.execute(
+            "UPDATE store.accounts SET frozen_at = now(), closed_at = now() WHERE account_id = %s::uuid",
+            [customer.account_id],
+        )
 
 
-def test_the_named_delay_is_enough_and_not_a_second_too_long(limiter: RateLimiter, clock: Clock):
-    for _ in range(3):
-        limiter.hit(ACCOUNT, 3)
-    clock.now += 30
-    with pytest.raises(RateLimitExceeded) as refused:
-        limiter.hit(ACCOUNT, 3)
-    wait_s = refused.value.details["retry_after_seconds"]
+async def test_section_4_the_answer_to_a_closed_account_is_not_counted_either(
+    http: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool
+):
+    customer = await new_customer(plan="free")
+    await closed(pool, customer)
 
-    clock.now += wait_s - 1
-    with pytest.raises(RateLimitExceeded):
-        limiter.hit(ACCOUNT, 3)
-    clock.now += 1
-    limiter.hit(ACCOUNT, 3)
+    answers = [await http.get("/v1/status", headers=customer.auth) for _ in range(2)]
+
+    assert [(error_of(answer)[1], *trio(answer)[:2]) for answer in answers] == [("BSE1008", 60, 60)] * 2
 
 
-def test_refused_requests_do_not_count(limiter: RateLimiter, clock: Clock):
-    limiter.hit(ACCOUNT, 1)
-    for _ in range(10):
-        with pytest.raises(RateLimitExceeded):
-            limiter.hit(ACCOUNT, 1)
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        pytest.param({"scopes": ("library:read",)}, "BSE1003", id="the scope is missing"),
+        pytest.param({"ip_allowlist": ("192.0.2.1",)}, "BSE1007", id="from the wrong address"),
+    ],
+)
+async def test_section_4_what_is_refused_before_the_limit_is_not_counted_but_told(
+    http: httpx.AsyncClient, new_customer: NewCustomer, facts: dict[str, tuple[str, ...]], code: str
+):
+    customer = await new_customer(plan="free", **facts)
 
-    clock.now += 120
+    answers = [await http.get("/v1/status", headers=customer.auth) for _ in range(2)]
 
-    assert limiter.hit(ACCOUNT, 1).remaining == 0
-
-
-def test_the_last_minute_fades_while_this_one_passes(limiter: RateLimiter, clock: Clock):
-    for _ in range(10):
-        limiter.hit(ACCOUNT, 10)
-
-    clock.now += 90  # half of the next minute: five of the ten still count
-
-    assert limiter.hit(ACCOUNT, 10).remaining == 4
+    assert [(error_of(answer)[1], *trio(answer)[:2]) for answer in answers] == [(code, 60, 60)] * 2
 
 
-def test_accounts_do_not_share_a_window(limiter: RateLimiter):
-    limiter.hit(ACCOUNT, 1)
+async def test_section_7_without_whoever_counts_requests_pass(settings: Settings, customer: Customer):
+    nobody = settings.model_copy(update={"counters_url": type(settings.database_url)("redis://127.0.0.1:1")})
 
-    assert limiter.hit("another account", 1).remaining == 0
+    async with serving(nobody) as client:
+        answers = [await client.get("/v1/status", headers=customer.auth) for _ in range(3)]
+
+    assert [(answer.status_code, *trio(answer)[:2]) for answer in answers] == [(200, 1200, 1200)] * 3
+
+
+# --- failed authentications ---------------------------------------------------------------------------------------
+
+
+async def test_section_7_thirty_failed_authentications_from_one_address(somewhere: Somewhere):
+    async with somewhere() as client:
+        answers = await fail(client, 32)
+
+    assert [error_of(answer) for answer in answers] == [(401, "BSE1002")] * 30 + [(429, "BSE1006")] * 2
+    last = answers[-1]
+    assert (refusal_of(last)["type"], refusal_of(last)["retryable"]) == ("auth_rate_limited", True)
+    assert int(last.headers["Retry-After"]) >= 1
+    assert trio(last)[:2] == (30, 0)
+    assert last.headers["RateLimit-Policy"] == '"authentication";q=30;w=60'
+
+
+async def test_section_4_an_address_with_too_many_is_turned_away_before_any_key_is_looked_at(
+    somewhere: Somewhere, customer: Customer
+):
+    async with somewhere() as client:
+        remembered = await client.get("/v1/status", headers=customer.auth)
+        await fail(client, 30)
+        good, none, scope = [
+            await client.get(path, headers=headers)
+            for path, headers in (("/v1/status", customer.auth), ("/v1/status", {}), ("/v1/status", WRONG))
+        ]
+
+    assert remembered.status_code == 200
+    assert [error_of(answer) for answer in (good, none, scope)] == [(429, "BSE1006")] * 3
+
+
+async def test_section_7_what_succeeds_is_not_counted_and_other_addresses_are_not_concerned(
+    somewhere: Somewhere, customer: Customer
+):
+    async with somewhere() as client, somewhere() as other:
+        await fail(client, 29)
+        good = [await client.get("/v1/status", headers=customer.auth) for _ in range(40)]
+        last_two = await fail(client, 2)
+        elsewhere = await other.get("/v1/status", headers=customer.auth)
+
+    assert {answer.status_code for answer in (*good, elsewhere)} == {200}
+    assert [error_of(answer)[1] for answer in last_two] == ["BSE1002", "BSE1006"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="no key at all"),
+        pytest.param({"Authorization": "Basic dXNlcjpwYXNz"}, id="another scheme"),
+    ],
+)
+async def test_a_request_without_a_key_tries_none(somewhere: Somewhere, headers: dict[str, str]):
+    async with somewhere() as client:
+        answers = [await client.get("/v1/status", headers=headers) for _ in range(35)]
+
+    assert {error_of(answer) for answer in answers} == {(401, "BSE1001")}
+
+
+async def test_section_7_refusals_of_a_verified_key_are_no_failed_authentications(
+    somewhere: Somewhere, new_customer: NewCustomer
+):
+    customer = await new_customer(scopes=("library:read",))
+    async with somewhere() as client:
+        answers = [await client.get("/v1/status", headers=customer.auth) for _ in range(35)]
+
+    assert {error_of(answer) for answer in answers} == {(403, "BSE1003")}
+
+
+async def test_section_7_at_once_exactly_thirty_keys_are_tried(somewhere: Somewhere):
+    async with somewhere() as client:
+        answers = await asyncio.gather(*(client.get("/v1/status", headers=WRONG) for _ in range(50)))
+
+    assert Counter(error_of(answer)[1] for answer in answers) == {"BSE1002": 30, "BSE1006": 20}
+
+
+async def test_the_keys_of_operators_cannot_be_tried_out_either(
+    somewhere: Somewhere, operator: dict[str, str], customer: Customer
+):
+    async with somewhere() as client:
+        for _ in range(15):
+            await client.get("/admin/v1/plans", headers={"Authorization": "Bearer byo_" + "w" * 43})
+        await fail(client, 15)
+        answers = [await client.get("/admin/v1/plans", headers=operator)]
+        answers.append(await client.get("/v1/status", headers=customer.auth))
+
+    assert [error_of(answer) for answer in answers] == [(429, "BSE1006")] * 2

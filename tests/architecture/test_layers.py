@@ -25,7 +25,17 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 COMPOSE = {"worker", "composition", "api/app.py", "cli", "bench"}  # they put the parts together: anything goes
 PURE = {"domain", "catalog"}
-IMPURE_LIBRARIES = {"temporalio", "fastapi", "starlette", "httpx", "psycopg", "psycopg_pool", "boto3", "uvicorn"}
+IMPURE_LIBRARIES = {
+    "temporalio",
+    "fastapi",
+    "starlette",
+    "httpx",
+    "psycopg",
+    "psycopg_pool",
+    "boto3",
+    "redis",
+    "uvicorn",
+}
 MAY_READ_SETTINGS = COMPOSE
 OURS = set(MAY_IMPORT) | {name for name in COMPOSE if "/" not in name}
 PROVIDERS = {path.stem for path in (PROJECT / "catalog" / "providers").glob("*.yml")}

@@ -62,6 +62,8 @@ def test_a_short_root_secret_is_refused_in_words_that_do_not_show_it():
         ("log_level", "loud"),
         ("database_pool_max", 0),
         ("file_url_ttl_s", 0),
+        ("trusted_proxies", "10.0.0.0/99"),
+        ("trusted_proxies", "192.0.2.1, proxy.example"),
         ("provider_rate_share", 0),
         ("image_deadline_s", 0),
         ("video_deadline_s", -1),

@@ -13,11 +13,12 @@ from catalog.loader import CatalogInvalid, load_catalog
 from tests.support.catalog import CATALOG
 
 PACKAGE = Path(catalog.__file__).parent
-SCHNELL, HAILUO, VEO, KLING = (
+SCHNELL, HAILUO, VEO, KLING, NANO = (
     "models/bfl-flux-schnell.yml",
     "models/minimax-hailuo-02.yml",
     "models/google-veo-3.1-fast.yml",
     "models/kling-v2.5-turbo-pro.yml",
+    "models/google-nano-banana.yml",
 )
 
 ANOTHER_PRICE = "{number: 2, effective: 2026-11-01, per: generation, microcredits: 6000, basis: provider, source: x}"
@@ -45,7 +46,7 @@ def edited(tmp_path: Path) -> Edit:
 def test_the_packaged_catalogue_is_sound_and_sorted():
     assert list(CATALOG.models) == sorted(CATALOG.models)
     assert list(CATALOG.providers) == ["fal", "replicate"]
-    assert len(CATALOG.models) == 12
+    assert len(CATALOG.models) == 13
 
 
 def test_some_videos_are_polled_and_most_are_called_back():
@@ -68,7 +69,7 @@ def test_a_copy_of_the_catalogue_loads_as_well(tmp_path: Path):
         # the shape
         (SCHNELL, "lab:", "colour: red\nlab:", "colour: Extra inputs are not permitted"),
         (SCHNELL, "    basis: babysea", "    basis: guess", "prices.0.basis"),
-        (SCHNELL, "accepts_input_files: false", "accepts_input_files: true", "accepts_input_files"),
+        (NANO, "input_files_max: 3", "input_files_max: 11", "input_files_max"),
         (SCHNELL, "microcredits: 5000", "microcredits: 0", "prices.0.microcredits"),
         (SCHNELL, "microcredits: 5000", "microcredits: 5000.0", "prices.0.microcredits"),
         (SCHNELL, "cost_microcredits: 3000", "cost_microcredits: -1", "cost_microcredits"),
@@ -185,6 +186,24 @@ def test_a_copy_of_the_catalogue_loads_as_well(tmp_path: Path):
             "    native_model: fal-ai/other",
             "must be one of native_model_by_resolution",
         ),
+        # input files
+        (SCHNELL, "outputs_max: 1\n", "outputs_max: 1\nlast_frame: true\n", "last_frame: is for videos"),
+        (KLING, "input_files_max: 1\n", "", "last_frame: is for videos"),
+        (NANO, "      generation_input_file: image_input\n", "", "says nothing about generation_input_file"),
+        (NANO, "file: image_input", "file: {to: image_input, single: true}", "does not serve more than one file"),
+        (NANO, "file: image_input", "file: {only: [], because: x}", "does not serve any file"),
+        (NANO, "file: image_input", "file: {to: image_input, text: '<{}>'}", "files are passed on as they are"),
+        (NANO, "ratio: aspect_ratio", "ratio: {to: aspect_ratio, single: true}", "single: is for a list"),
+        (NANO, "with_input_file: {native", "with_last_frame: {native", "with_last_frame: this model accepts no"),
+        (
+            HAILUO,
+            "        1080p: fal-ai",
+            "        8K: fal-ai",
+            "with_input_file.native_model_by_resolution: must have",
+        ),
+        (KLING, "omits: {generation_ratio", "omits: {generation_duration", "only the ratio may be left"),
+        (KLING, "omits: {generation_ratio", "members: {generation_output_format", "is not sent, so it cannot"),
+        (VEO, "first_frame_url}", "last_frame_url}", "with_last_frame.members: last_frame_url is written twice"),
     ],
 )
 def test_a_mistake_is_named_with_its_file(edited: Edit, file: str, old: str, new: str, said: str):

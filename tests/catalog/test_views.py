@@ -53,17 +53,40 @@ def test_a_video_model_is_shown_with_its_tiers():
         "generation_ratio": ["16:9", "9:16"],
         "generation_output_format": ["mp4"],
         "generation_output_number": 1,
-        "generation_input_file": False,
+        "generation_input_file": True,
         "generation_duration": [4, 6, 8],
         "generation_resolution": ["720p", "1080p"],
         "generation_generate_audio": True,
     }
+    assert shown["specific_schema"] == [
+        "generation_input_file_last_content",
+        "generation_seed",
+        "generation_negative_prompt",
+    ]
+
+
+def test_the_models_that_accept_files_say_so():
+    accepting = [
+        model["model_identifier"]
+        for model in library_models(CATALOG)["models"]
+        if model["schema"]["generation_input_file"]
+    ]
+
+    assert accepting == [
+        "bfl/flux-kontext-pro",
+        "bytedance/seedance-1-pro",
+        "google/nano-banana",
+        "google/veo-3.1-fast",
+        "kling/v2.5-turbo-pro",
+        "minimax/hailuo-02",
+        "pixverse/v5",
+    ]
 
 
 def test_the_library_lists_every_model_once():
     library = library_models(CATALOG)
 
-    assert library["models_total"] == 12
+    assert library["models_total"] == 13
     assert [model["model_identifier"] for model in library["models"]] == list(CATALOG.models)
     assert json.loads(json.dumps(library)) == library
 
@@ -86,7 +109,7 @@ def test_a_provider_is_shown_with_what_is_done_for_it():
             "failover_strategy": "sequential_provider_chain",
             "health_monitoring": "circuit_breaker",
             "supported_media_types": ["image", "video"],
-            "supported_models_total": 12,
+            "supported_models_total": 13,
         },
     }
 

@@ -13,8 +13,11 @@ from subprocess import CompletedProcess
 
 import httpx
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from api.rate_limits import REQUESTS_PER_MINUTE
+from catalog.plans import load_plans
+from cli.main import app
 from cli.receiver import Receiver
 from domain.webhook_events import SUBSCRIBED_BY_DEFAULT
 from tests.cli.running import RunningUp, babysea
@@ -74,12 +77,15 @@ def test_a_list_of_keys_shows_whole_ids_and_no_key(command: Command, an_account:
         pytest.param(("credits", "grant", "--account", "nobody", "--amount", "1"), "no account", id="grant to nobody"),
         pytest.param(("credits", "grant", "--account", "demo", "--amount", "0.0000001"), "six decimals", id="amount"),
         pytest.param(("keys", "create", "--account", "demo", "--plan", "free"), "plan 'pro'", id="plan of another"),
-        pytest.param(("keys", "revoke", "nonsense"), "no active key", id="not the id of a key"),
+        pytest.param(("keys", "create", "--account", "x", "--plan", "gold"), "no such plan", id="unknown plan"),
+        pytest.param(("keys", "revoke", "nonsense"), "no key", id="not the id of a key"),
         pytest.param(("list", "--account", "nobody"), "no account", id="generations of nobody"),
         pytest.param(
-            ("webhooks", "add", "--account", "demo", "--url", "ftp://x.example"), "BSE2009", id="address refused"
+            ("webhooks", "add", "--account", "demo", "--url", "ftp://x.example"), "https", id="address refused"
         ),
-        pytest.param(("webhooks", "enable", "--account", "demo", str(uuid.uuid4())), "no webhook", id="no endpoint"),
+        pytest.param(
+            ("webhooks", "enable", "--account", "demo", str(uuid.uuid4())), "no such webhook", id="no endpoint"
+        ),
         pytest.param(("webhooks", "disable", "--account", "demo", "nonsense"), "no webhook", id="not an endpoint"),
         pytest.param(("show", str(uuid.uuid4())), "BSE3001", id="unknown generation"),
         pytest.param(("show", "nonsense"), "UUID", id="not an id"),
@@ -119,7 +125,7 @@ def test_an_account_is_made_on_the_plan_that_is_asked_for(stack: RunningUp, comm
     answer = httpx.get(f"{stack.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
 
     assert made["plan"] == "scale"
-    assert answer.headers["x-ratelimit-limit"] == str(REQUESTS_PER_MINUTE["scale"])
+    assert answer.headers["x-ratelimit-limit"] == str(load_plans().of("scale").requests_per_minute)
 
 
 async def test_an_endpoint_that_was_added_is_told_what_it_asked_for(command: Command, an_account: str):
@@ -158,6 +164,52 @@ def test_endpoints_are_listed_without_their_secrets_and_switched_off_and_on(comm
     assert [text.splitlines()[1].split()[:2] for text in (off, on)] == [
         [endpoint["endpoint_id"], "disabled"],
         [endpoint["endpoint_id"], "enabled"],
+    ]
+
+
+async def test_an_endpoint_is_tested_drained_replayed_and_removed(stack: RunningUp, an_account: str):
+    """Contract 12.6, from the command line; in this process, which is quicker."""
+
+    async def run(*words: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, [*words, "--data", str(stack.data)])
+
+    async def webhooks(verb: str, *words: str) -> Result:
+        return await run("webhooks", verb, "--account", an_account, *words)
+
+    made = json.loads((await run("keys", "create", "--account", an_account, "--json")).stdout)
+    await run("credits", "grant", "--account", an_account, "--amount", "1")
+    async with Receiver("unknown") as receiver:
+        to = ("--url", receiver.url, "--event", "generation.completed")
+        added = json.loads((await webhooks("add", *to, "--json")).stdout)
+        endpoint = added["endpoint_id"]
+        refused = await webhooks("test", endpoint)
+        receiver.secret = added["secret"]
+        tested = await webhooks("test", endpoint)
+        await webhooks("disable", endpoint)
+        generated = await run("generate", "bfl/flux-schnell", "a pier", "--json", "--key", made["key"])
+        generation_id = json.loads(generated.stdout)["generation_id"]
+        queued = json.loads((await webhooks("show", endpoint, "--json")).stdout)
+        await webhooks("enable", endpoint)
+        draining = await webhooks("drain", endpoint)
+        drained = await receiver.verified("generation.completed", generation_id, within_s=30)
+        assert drained is not None
+        receiver.secret = (await webhooks("rotate-secret", endpoint)).stdout.strip()
+        replayed = json.loads((await webhooks("replay", endpoint, drained.delivery_id, "--json")).stdout)
+        removed = await webhooks("remove", endpoint, "--yes")
+        log = json.loads((await webhooks("deliveries", endpoint, "--json")).stdout)
+
+    assert (refused.exit_code, "HTTP 401" in refused.stderr) == (1, True)
+    assert (tested.exit_code, tested.stdout) == (0, "Delivered: HTTP 204.\n")
+    assert queued["queued"] == 1
+    assert draining.stdout.startswith("Sending 1.")
+    assert (replayed["state"], replayed["replay_of"]) == ("delivered", drained.delivery_id)
+    assert removed.stdout == "Removed.\n"
+    assert [(one["purpose"], one["state"]) for one in log] == [
+        ("replay", "delivered"),
+        ("drain", "delivered"),
+        ("event", "delivered"),
+        ("test", "delivered"),
+        ("test", "failed"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Webhook endpoints as the command line makes them."""
+"""The endpoint of the demo, written to the database itself."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from psycopg import AsyncConnection
 
 import composition
 from cli.accounts import account_with_credits
-from cli.endpoints import ENDPOINTS_MAX, add_endpoint, new_secret
-from cli.errors import CommandFailed
+from cli.endpoints import add_endpoint, new_secret
 from domain.errors import AddressRefused
 from domain.sealing import unseal
 from settings import Settings
-from store import ledger, webhooks
+from store import ledger, webhook_endpoints
 from store.accounts import Account
 from store.connection import open_pool, single
 from tests.support.postgres import fresh_database
@@ -60,18 +59,7 @@ async def test_an_address_that_is_not_public_is_refused_unless_the_deployment_al
 ):
     with pytest.raises(AddressRefused):
         await add_endpoint(conn, SETTINGS, account, url=url, secret=new_secret(), events=EVENTS)
-    assert await webhooks.endpoints(conn, account.account_id) == []
+    assert await webhook_endpoints.of_account(conn, account.account_id) == []
 
     allowing = SETTINGS.model_copy(update={"webhook_private_addresses": True})
     assert (await add_endpoint(conn, allowing, account, url=url, secret=new_secret(), events=EVENTS)).url == url
-
-
-async def test_an_account_has_ten_endpoints_at_most(conn: AsyncConnection[Any], account: Account):
-    async def add() -> None:
-        await add_endpoint(conn, SETTINGS, account, url="https://x.example", secret=new_secret(), events=EVENTS)
-
-    for _ in range(ENDPOINTS_MAX):
-        await add()
-
-    with pytest.raises(CommandFailed, match="10 webhook endpoints"):
-        await add()

@@ -16,8 +16,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from api.rate_limits import REQUESTS_PER_MINUTE
 from catalog.loader import load_catalog
+from catalog.plans import load_plans
 from cli.api_client import ApiClient, Refused
 from cli.credits import microcredits_from
 from cli.deployment import find
@@ -44,10 +44,18 @@ COMMANDS = [
     (),
     *((name,) for name in ("up", "demo", "generate", "show", "list", "replay", "models")),
     *((name,) for name in ("migrate", "worker", "api", "sandbox")),
+    ("accounts",),
+    *(("accounts", name) for name in ("create", "list", "show", "set", "freeze", "unfreeze", "close")),
     ("keys",),
-    *(("keys", name) for name in ("create", "list", "revoke")),
+    *(("keys", name) for name in ("create", "list", "rotate", "revoke", "delete")),
     ("credits",),
-    *(("credits", name) for name in ("grant", "balance", "check")),
+    *(("credits", name) for name in ("grant", "balance", "entries", "check")),
+    ("plans",),
+    ("providers",),
+    *(("providers", name) for name in ("list", "pause", "resume")),
+    ("operators",),
+    *(("operators", name) for name in ("create", "list", "revoke")),
+    ("audit",),
     ("webhooks",),
     *(("webhooks", name) for name in ("add", "list", "enable", "disable")),
 ]
@@ -64,7 +72,7 @@ def test_every_command_explains_itself(words: tuple[str, ...]):
 def test_wrong_usage_is_exit_code_two():
     assert CliRunner().invoke(app, ["keys", "create"]).exit_code == 2
     assert CliRunner().invoke(app, ["fly"]).exit_code == 2
-    assert CliRunner().invoke(app, ["keys", "create", "--account", "x", "--plan", "gold"]).exit_code == 2
+    assert CliRunner().invoke(app, ["accounts", "set", "x"]).exit_code == 2
     address = ["--account", "x", "--url", "https://x.example"]
     assert CliRunner().invoke(app, ["webhooks", "add", *address, "--event", "webhook.test"]).exit_code == 2
 
@@ -76,7 +84,7 @@ def test_the_help_names_what_can_be_asked_for():
     )
 
     assert all(scope in keys for scope in (*Scope, *PRESETS))
-    assert all(plan in keys for plan in REQUESTS_PER_MINUTE)
+    assert all(plan in keys for plan in load_plans().by_identifier)
     assert all(event in webhooks for event in SUBSCRIBABLE)
 
 

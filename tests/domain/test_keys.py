@@ -55,6 +55,9 @@ def test_what_can_be_a_key(text: str, well_formed: bool):
         pytest.param({"expires_at": NOW + timedelta(seconds=1)}, KeyState.ACTIVE, id="before its end: active"),
         pytest.param({"expires_at": NOW}, KeyState.EXPIRED, id="at its end: expired"),
         pytest.param({"revoked_at": NOW - timedelta(days=1)}, KeyState.REVOKED, id="revoked"),
+        pytest.param({"rotated_at": NOW, "expires_at": NOW + timedelta(hours=1)}, KeyState.ROTATED, id="rotated"),
+        pytest.param({"rotated_at": NOW - timedelta(hours=1), "expires_at": NOW}, KeyState.EXPIRED, id="grace is over"),
+        pytest.param({"rotated_at": NOW, "revoked_at": NOW}, KeyState.REVOKED, id="rotated, then revoked"),
         pytest.param({"key_region": "eu"}, KeyState.FOREIGN, id="of another region: foreign"),
     ],
 )
@@ -125,3 +128,32 @@ def test_allowlist_entries_are_kept_in_one_spelling():
 def test_allowlists_that_cannot_be_read_are_refused(entries: list[str]):
     with pytest.raises(InvalidInput):
         keys.normal_allowlist(entries)
+
+
+@pytest.mark.parametrize("state", KeyState)
+def test_section_3_5_active_and_rotated_keys_authenticate(state: KeyState):
+    assert state.authenticates is (state in {KeyState.ACTIVE, KeyState.ROTATED})
+
+
+@pytest.mark.parametrize("hours", [1, 6, 12, 24, 48, 72, 168])
+def test_section_3_5_a_grace_period_of_1_to_168_hours(hours: int):
+    assert keys.grace_of(hours) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 169])
+def test_section_3_5_any_other_grace_period_is_refused(hours: int):
+    with pytest.raises(InvalidInput, match="1 to 168 hours"):
+        keys.grace_of(hours)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("production", "production"), (" ci ", "ci"), ("x" * 100, "x" * 100), ("Käse 🧀", "Käse 🧀")]
+)
+def test_section_3_2_a_name_of_up_to_100_characters(name: str, kept: str):
+    assert keys.key_name(name) == kept
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\x00b", "two\nlines"])
+def test_section_3_2_any_other_name_is_refused(name: str):
+    with pytest.raises(InvalidInput, match="1 to 100"):
+        keys.key_name(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,13 @@ import pytest
 from domain.mapping import CannotServe, Fate, FieldFate, compile_native, field_fates
 from domain.model import Model
 from domain.normalization import normalize
-from tests.support.catalog import CATALOG, MODELS, full_body, minimal_body
+from sandbox.schemas import is_known, model_of
+from sandbox.validation import violations
+from tests.support.catalog import A_FILE, CATALOG, MODELS, full_body, minimal_body, with_a_file
 
 FLUX = CATALOG.model("bfl/flux-schnell")
+NANO = CATALOG.model("google/nano-banana")
+VEO = CATALOG.model("google/veo-3.1-fast")
 HAILUO = CATALOG.model("minimax/hailuo-02")
 
 
@@ -91,6 +96,116 @@ def test_a_count_that_a_provider_has_no_parameter_for_cannot_be_served_there():
         compile_native(entry, normal | {"generation_output_number": 2})
 
     assert caught.value.field == "generation_output_number"
+
+
+def test_a_count_of_files_that_a_provider_does_not_take_cannot_be_served_there():
+    entry = NANO.entry("fal")
+    rules = tuple(replace(rule, single=True) if rule.field == "generation_input_file" else rule for rule in entry.rules)
+    narrow = replace(entry, rules=rules)
+    one, two = (normalize(NANO, NANO.media_type, with_a_file(NANO) | files(count)) for count in (1, 2))
+
+    assert compile_native(narrow, one)[1]["image_urls"] == A_FILE
+    with pytest.raises(CannotServe) as caught:
+        compile_native(narrow, two)
+
+    assert caught.value.field == "generation_input_file"
+
+
+def test_a_provider_that_takes_no_files_cannot_serve_any():
+    entry = VEO.entry("replicate")
+    none = {"to": None, "single": False, "only": frozenset[str](), "because": "this endpoint takes text only"}
+    rules = tuple(
+        replace(rule, **none) if rule.field.startswith("generation_input_file") else rule for rule in entry.rules
+    )
+
+    for body in (with_a_file(VEO), with_a_file(VEO) | {"generation_input_file_last_content": A_FILE}):
+        with pytest.raises(CannotServe):
+            compile_native(replace(entry, rules=rules), normalize(VEO, VEO.media_type, body))
+
+
+def files(count: int) -> dict[str, list[str]]:
+    return {"generation_input_file": [A_FILE] * count}
+
+
+FIRST, LAST = "https://files.example.com/first.png", "https://files.example.com/last.png"
+
+
+@pytest.mark.parametrize(
+    ("identifier", "provider", "endpoint", "first", "last"),
+    [
+        ("google/veo-3.1-fast", "replicate", "google/veo-3.1-fast", "image", None),
+        ("google/veo-3.1-fast", "replicate", "google/veo-3.1-fast", "image", "last_frame"),
+        ("google/veo-3.1-fast", "fal", "fal-ai/veo3.1/fast/image-to-video", "image_url", None),
+        (
+            "google/veo-3.1-fast",
+            "fal",
+            "fal-ai/veo3.1/fast/first-last-frame-to-video",
+            "first_frame_url",
+            "last_frame_url",
+        ),
+        ("kling/v2.5-turbo-pro", "replicate", "kwaivgi/kling-v2.5-turbo-pro", "start_image", "end_image"),
+        (
+            "kling/v2.5-turbo-pro",
+            "fal",
+            "fal-ai/kling-video/v2.5-turbo/pro/image-to-video",
+            "image_url",
+            "tail_image_url",
+        ),
+        ("minimax/hailuo-02", "fal", "fal-ai/minimax/hailuo-02/standard/image-to-video", "image_url", "end_image_url"),
+        ("pixverse/v5", "fal", "fal-ai/pixverse/v5/image-to-video", "image_url", None),
+        ("pixverse/v5", "fal", "fal-ai/pixverse/v5/transition", "first_image_url", "end_image_url"),
+    ],
+)
+def test_files_choose_the_endpoint_and_its_members(
+    identifier: str, provider: str, endpoint: str, first: str, last: str | None
+):
+    given = {"generation_input_file": [FIRST]} | ({"generation_input_file_last_content": LAST} if last else {})
+
+    model, sent = native(identifier, provider, **given)
+
+    assert model == endpoint
+    assert {name: value for name, value in sent.items() if value in (FIRST, LAST)} == {
+        first: FIRST,
+        **({last: LAST} if last else {}),
+    }
+
+
+def test_files_and_a_resolution_choose_the_endpoint_together():
+    given = {"generation_input_file": [FIRST], "generation_resolution": "1080p"}
+
+    model, sent = native("minimax/hailuo-02", "fal", **given)
+
+    assert model == "fal-ai/minimax/hailuo-02/pro/image-to-video"
+    assert "duration" not in sent
+
+
+def test_a_ratio_that_the_file_decides_is_not_sent_and_its_fate_says_why():
+    model = CATALOG.model("kling/v2.5-turbo-pro")
+    body = with_a_file(model) | {"generation_ratio": "9:16"}
+    normal = normalize(model, model.media_type, body)
+
+    _, sent = compile_native(model.entry("fal"), normal)
+    fates = {fate.field: fate for fate in field_fates(model, model.entry("fal"), normal, sent=body)}
+
+    assert "aspect_ratio" not in sent
+    assert fates["generation_ratio"] == FieldFate(
+        "generation_ratio", Fate.IMPLIED, defaulted=False, because="the video has the ratio of its first frame"
+    )
+    assert fates["generation_input_file"].to == "image_url"
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)
+def test_the_simulated_providers_take_what_they_are_sent(model: Model):
+    bodies = [minimal_body(model), full_body(model)] + ([with_a_file(model)] if model.input_files_max else [])
+    for body in bodies:
+        normal = normalize(model, model.media_type, body)
+        for entry in model.providers:
+            try:
+                name, sent = compile_native(entry, normal)
+            except CannotServe:
+                continue
+            assert is_known(entry.provider, name), name
+            assert violations(model_of(entry.provider, name), sent) == []
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.addresses import AddressRules
 from domain.errors import (
     ControlPlaneError,
     InputError,
@@ -25,6 +26,7 @@ from domain.normalization import normalize, order_of
 from tests.support.catalog import CATALOG, MODELS, full_body, minimal_body
 
 FLUX = CATALOG.model("bfl/flux-schnell")
+NANO = CATALOG.model("google/nano-banana")
 FLUX_DEV = CATALOG.model("bfl/flux-dev")
 FLUX_PRO = CATALOG.model("bfl/flux-1.1-pro")
 VEO = CATALOG.model("google/veo-3.1-fast")
@@ -175,6 +177,8 @@ def test_a_body_that_is_no_object_is_refused(body: object):
         ("generation_duratio", 5, "unknown_field"),
         ("__proto__", {}, "unknown_field"),
         ("generation_input_file", [], "not_available_here"),
+        ("generation_input_file", ["https://files.example.com/a.png"], "not_available_here"),
+        ("generation_input_file_last_content", "https://files.example.com/a.png", "not_available_here"),
         ("generation_resolution", "1080p", "not_available_here"),
         ("generation_generate_audio", True, "not_available_here"),
     ],
@@ -311,6 +315,127 @@ def test_the_route_must_be_that_of_the_model(model: Model, media_type: MediaType
         normalize(model, media_type, body)
 
 
+# --- input files ---------------------------------------------------------------------------------------------------
+
+A_FILE = "https://files.example.com/a.png"
+
+
+def edited(**fields: Any) -> dict[str, Any]:
+    return {"generation_prompt": "a boat", **fields}
+
+
+def filmed(**fields: Any) -> dict[str, Any]:
+    return {"generation_prompt": "a boat", "generation_duration": 8, **fields}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        A_FILE,
+        "HTTPS://Files.Example.COM:443/A.png?b=%20c",
+        "https://93.184.216.34/a.png",
+        "https://xn--bcher-kva.example/",
+        pytest.param("https://files.example.com/" + "a" * 2022, id="2048 characters"),
+        "https://127.0.0.1/",  # where it leads is found out when it is fetched
+    ],
+)
+def test_an_address_is_kept_as_it_was_typed(url: str):
+    normal = normalize(NANO, MediaType.IMAGE, edited(generation_input_file=[url, A_FILE]))
+
+    assert normal["generation_input_file"] == [url, A_FILE]
+
+
+def test_the_list_of_the_normal_form_is_its_own():
+    body = edited(generation_input_file=[A_FILE])
+
+    normalize(NANO, MediaType.IMAGE, body)["generation_input_file"].clear()
+
+    assert body["generation_input_file"] == [A_FILE]
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "path"),
+    [
+        (None, "invalid_type", "/generation_input_file"),
+        (A_FILE, "invalid_type", "/generation_input_file"),
+        ({"0": A_FILE}, "invalid_type", "/generation_input_file"),
+        ([A_FILE, None], "invalid_type", "/generation_input_file/1"),
+        ([[A_FILE]], "invalid_type", "/generation_input_file/0"),
+        ([{"url": A_FILE}], "invalid_type", "/generation_input_file/0"),
+        ([""], "address_refused", "/generation_input_file/0"),
+        ([A_FILE, "files.example.com/a.png"], "address_refused", "/generation_input_file/1"),
+        (["http://files.example.com/a.png"], "address_refused", "/generation_input_file/0"),
+        (["data:image/png;base64,aGVsbG8="], "address_refused", "/generation_input_file/0"),
+        (["ftp://files.example.com/a.png"], "address_refused", "/generation_input_file/0"),
+        (["file:/etc/passwd"], "address_refused", "/generation_input_file/0"),
+        (["https://user:secret@files.example.com/"], "address_refused", "/generation_input_file/0"),
+        (["https://files.example.com:8443/"], "address_refused", "/generation_input_file/0"),
+        (["https://files.example.com/#secret"], "address_refused", "/generation_input_file/0"),
+        (["https://files.example.com\\@127.0.0.1/"], "address_refused", "/generation_input_file/0"),
+        (["https://files.example.com/a b"], "address_refused", "/generation_input_file/0"),
+        (["https://bücher.example/"], "address_refused", "/generation_input_file/0"),
+        (["https://files.example.com/\ud800"], "address_refused", "/generation_input_file/0"),
+        ([" " + A_FILE], "address_refused", "/generation_input_file/0"),
+        pytest.param(
+            ["https://files.example.com/" + "a" * 2023], "address_refused", "/generation_input_file/0", id="2049 bytes"
+        ),
+    ],
+)
+def test_what_is_no_list_of_addresses_is_invalid_input(value: object, code: str, path: str):
+    error = refusal(NANO, edited(generation_input_file=value))
+
+    assert (type(error), error.details["field"]) == (InvalidInput, "generation_input_file")
+    assert [(found["code"], found["path"]) for found in error.details["problems"]] == [(code, path)]
+    assert error.details.get("index") == (int(path[-1]) if path[-1].isdigit() else None)
+    assert "secret" not in f"{error.message} {error.details}"
+
+
+def test_every_bad_address_of_a_list_is_named():
+    error = refusal(NANO, edited(generation_input_file=["http://x.example/", A_FILE, 7]))
+
+    assert [found["path"] for found in error.details["problems"]] == [
+        "/generation_input_file/0",
+        "/generation_input_file/2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "code"),
+    [
+        pytest.param(NANO, edited(generation_input_file=[]), "min_items", id="none"),
+        pytest.param(NANO, edited(generation_input_file=[A_FILE] * 4), "max_items", id="more than the model takes"),
+        pytest.param(VEO, filmed(generation_input_file=[A_FILE] * 2), "max_items", id="two first frames"),
+        pytest.param(NANO, edited(generation_input_file=[A_FILE] * 5000), "max_items", id="5000"),
+    ],
+)
+def test_a_list_of_another_length_is_out_of_range(model: Model, body: dict[str, Any], code: str):
+    error = refusal(model, body)
+
+    assert (type(error), error.details["field"]) == (ParameterOutOfRange, "generation_input_file")
+    assert [found["code"] for found in error.details["problems"]] == [code]
+
+
+@pytest.mark.parametrize("value", [None, [A_FILE], 7, "http://files.example.com/", "data:,x"])
+def test_a_last_frame_is_one_address(value: object):
+    error = refusal(VEO, filmed(generation_input_file=[A_FILE], generation_input_file_last_content=value))
+
+    assert (type(error), error.details["field"]) == (InvalidInput, "generation_input_file_last_content")
+
+
+def test_a_last_frame_needs_a_first_one():
+    found = problem(VEO, filmed(generation_input_file_last_content=A_FILE))
+
+    assert (found["code"], found["path"]) == ("requires", "/generation_input_file_last_content")
+
+
+def test_hosts_that_may_be_private_are_named_by_whoever_asks():
+    body = edited(generation_input_file=["http://127.0.0.1:8090/a.png"])
+
+    normal = normalize(NANO, MediaType.IMAGE, body, AddressRules(frozenset({"127.0.0.1:8090"})))
+
+    assert normal["generation_input_file"] == ["http://127.0.0.1:8090/a.png"]
+
+
 # --- what the caller reads -----------------------------------------------------------------------------------------
 
 
@@ -381,6 +506,9 @@ json_values = st.recursive(
 )
 
 
+addresses = st.from_regex(r"(https|HTTPS)://[a-zA-Z0-9]{1,20}\.example(:443)?(/[!-\"$-\[\]-~]{0,40})?", fullmatch=True)
+
+
 def a_value_of(field: Field) -> st.SearchStrategy[Any]:
     if field.kind is FieldKind.TEXT:
         return st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), min_size=1).filter(
@@ -389,6 +517,10 @@ def a_value_of(field: Field) -> st.SearchStrategy[Any]:
     if field.kind is FieldKind.PROVIDER_ORDER:
         chosen = st.lists(st.sampled_from(field.choices), min_size=1, unique=True)
         return chosen.map(", ".join) | chosen.map(" ,".join) | st.just("fastest")
+    if field.kind is FieldKind.URL:
+        return addresses
+    if field.kind is FieldKind.URL_LIST:
+        return st.lists(addresses, min_size=1, max_size=int(field.maximum or 1))
     if values := values_of(field):
         return st.sampled_from(values)
     assert field.minimum is not None

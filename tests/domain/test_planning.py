@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from domain.errors import InvalidInput, ModelNotFound, ProviderUnavailable, UnsupportedProviderOrder
+from domain.errors import InvalidInput, ModelNotFound, ProviderPaused, ProviderUnavailable, UnsupportedProviderOrder
 from domain.generation import Delivery, GenerationRequest, MediaType
 from domain.model import PriceBook, Rates
 from domain.planning import plan_generation
@@ -23,6 +23,7 @@ def plan(model: str = "bfl/flux-schnell", available: frozenset[str] = frozenset(
     catalog = asked.pop("catalog", CATALOG)
     media_type = asked.pop("media_type", MediaType.IMAGE)
     replay_of = asked.pop("replay_of", None)
+    paused = asked.pop("paused", frozenset())
     return plan_generation(
         catalog,
         account_id="account",
@@ -36,6 +37,7 @@ def plan(model: str = "bfl/flux-schnell", available: frozenset[str] = frozenset(
         admit_by=ADMIT_BY,
         deadlines={MediaType.IMAGE: 600, MediaType.VIDEO: 1800},
         replay_of=replay_of,
+        paused_providers=paused,
     )
 
 
@@ -92,12 +94,88 @@ def test_a_provider_that_cannot_honour_the_ask_is_skipped():
     assert plan(generation_output_format="webp").provider_order == ["replicate"]
 
 
+def taking_one_file(provider: str) -> Any:
+    """The catalogue, but one of the two providers of this model takes a single file."""
+    model = CATALOG.model("google/nano-banana")
+    entries = tuple(
+        dataclasses.replace(
+            entry,
+            rules=tuple(
+                dataclasses.replace(rule, single=True) if rule.field == "generation_input_file" else rule
+                for rule in entry.rules
+            ),
+        )
+        if entry.provider == provider
+        else entry
+        for entry in model.providers
+    )
+    narrow = dataclasses.replace(model, providers=entries)
+    return dataclasses.replace(CATALOG, models=MappingProxyType({model.identifier: narrow}))
+
+
+A_FILE = "https://files.example.com/a.png"
+
+
+@pytest.mark.parametrize(("count", "candidates"), [(1, ["replicate", "fal"]), (2, ["replicate"])])
+def test_a_provider_that_does_not_take_as_many_files_is_skipped(count: int, candidates: list[str]):
+    request = plan("google/nano-banana", catalog=taking_one_file("fal"), generation_input_file=[A_FILE] * count)
+
+    assert request.provider_order == candidates
+
+
+def test_when_no_provider_that_is_left_takes_as_many_files_the_field_is_named():
+    with pytest.raises(InvalidInput) as caught:
+        plan(
+            "google/nano-banana",
+            catalog=taking_one_file("fal"),
+            generation_provider_order="fal",
+            generation_input_file=[A_FILE] * 2,
+        )
+
+    assert caught.value.details["problems"] == [
+        {
+            "path": "/generation_input_file",
+            "code": "not_available_here",
+            "message": "This generation_input_file is not available from fal.",
+        }
+    ]
+
+
 @pytest.mark.parametrize(("available", "order"), [(set(), "fastest"), ({"replicate"}, "fal"), ({"bfl"}, "fastest")])
 def test_without_a_key_for_any_provider_of_the_order_nothing_is_planned(available: set[str], order: str):
     with pytest.raises(ProviderUnavailable) as caught:
         plan(available=frozenset(available), generation_provider_order=order)
 
     assert caught.value.code == "BSE4004"
+    named = ["replicate", "fal"] if order == "fastest" else [order]
+    assert [(one.provider, one.code) for one in caught.value.provider_errors] == [(name, "BSE4004") for name in named]
+
+
+def test_a_paused_provider_is_passed_over():
+    assert plan(paused={"replicate"}).provider_order == ["fal"]
+
+
+@pytest.mark.parametrize(
+    ("paused", "available", "order", "codes"),
+    [
+        pytest.param({"replicate", "fal"}, {"replicate", "fal"}, "fastest", ["BSE4007", "BSE4007"], id="all"),
+        pytest.param({"fal"}, {"replicate", "fal"}, "fal", ["BSE4007"], id="the only one that was asked for"),
+        pytest.param({"fal"}, {"fal"}, "fastest", ["BSE4004", "BSE4007"], id="the only one with a key"),
+    ],
+)
+def test_when_all_that_could_do_it_are_paused_each_is_named(
+    paused: set[str], available: set[str], order: str, codes: list[str]
+):
+    with pytest.raises(ProviderPaused) as caught:
+        plan(paused=paused, available=frozenset(available), generation_provider_order=order)
+
+    assert (caught.value.code, caught.value.retryable) == ("BSE4007", False)
+    assert [one.code for one in caught.value.provider_errors] == codes
+
+
+def test_a_pause_of_a_provider_without_a_key_changes_nothing():
+    with pytest.raises(ProviderUnavailable):
+        plan(paused={"fal"}, available=frozenset({"bfl"}), generation_provider_order="fal")
 
 
 @pytest.mark.parametrize(("available", "order"), [({"fal"}, "fastest"), ({"replicate", "fal"}, "fal")])

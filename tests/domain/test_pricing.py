@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidInput
 from domain.model import Model, Price, PriceBook, Rates, Unit
-from domain.pricing import credits, expected_cost, microcredits_from_text, quote, text_from_microcredits
+from domain.pricing import (
+    credits,
+    exact_credits,
+    expected_cost,
+    microcredits_from_number,
+    microcredits_from_text,
+    quote,
+    text_from_microcredits,
+)
 from tests.support.catalog import CATALOG
 
 VIDEO = {"generation_duration": 8}
@@ -201,3 +209,14 @@ def test_anything_else_is_no_amount(text: str):
 @given(st.integers(-(10**15), 10**15))
 def test_an_amount_survives_the_way_through_text(microcredits: int):
     assert microcredits_from_text(text_from_microcredits(microcredits)) == microcredits
+
+
+@given(st.integers(-(10**15), 10**15))
+def test_an_amount_survives_the_way_through_a_json_number(microcredits: int):
+    assert microcredits_from_number(json.loads(json.dumps(exact_credits(microcredits)))) == microcredits
+
+
+@pytest.mark.parametrize("number", [0.0000001, 1e10, -1e10, 0.1 + 0.2])
+def test_a_number_with_more_than_six_decimals_is_no_amount(number: float):
+    with pytest.raises(InvalidInput):
+        microcredits_from_number(number)

@@ -27,7 +27,7 @@ def test_the_processes_can_read_their_settings(tmp_path: Path, monkeypatch: pyte
     settings = Settings()
 
     assert settings.api_port == 1
-    assert settings.private_hosts == "127.0.0.1:2"
+    assert settings.private_hosts == "127.0.0.1:2,127.0.0.1:1"
     assert settings.storage_path == (tmp_path / "artifacts").absolute()
     assert settings.webhook_private_addresses
 

@@ -21,7 +21,7 @@ from adapters.webhook_http import WebhookReply
 from domain.generation import CallbackReceived, GenerationRequest, GenerationStatus, attempt_id
 from domain.sealing import seal
 from settings import Settings
-from store import generations, ledger, webhooks
+from store import generations, ledger, webhook_endpoints
 from store.connection import Pool, open_pool, single
 from tests.store.builders import CREDIT, an_account, standing
 from tests.support.postgres import fresh_database
@@ -112,7 +112,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         async with single(pool) as conn:
             account_id = await an_account(conn, credits=10)
             endpoint_id = str(uuid.uuid4())
-            await webhooks.insert_endpoint(
+            await webhook_endpoints.insert(
                 conn,
                 endpoint_id=endpoint_id,
                 account_id=account_id,

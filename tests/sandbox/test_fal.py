@@ -148,6 +148,32 @@ async def test_a_wrong_key_is_refused(sandbox, authorization, said):
         ("fal-ai/nano-banana/edit", {}, "missing", ["body", "image_urls"]),
         ("fal-ai/nano-banana/edit", {"image_urls": []}, "sequence_too_short", ["body", "image_urls"]),
         ("fal-ai/nano-banana/edit", {"image_urls": ["https://x/"] * 11}, "sequence_too_long", ["body", "image_urls"]),
+        ("fal-ai/nano-banana", {"image_urls": ["https://x/"]}, "extra_forbidden", ["body", "image_urls"]),
+        ("fal-ai/flux-pro/kontext", {}, "missing", ["body", "image_url"]),
+        (
+            "fal-ai/flux-pro/kontext/text-to-image",
+            {"image_url": "https://x/"},
+            "extra_forbidden",
+            ["body", "image_url"],
+        ),
+        (
+            "fal-ai/veo3.1/fast/first-last-frame-to-video",
+            {"first_frame_url": "https://x/"},
+            "missing",
+            ["body", "last_frame_url"],
+        ),
+        (
+            "fal-ai/kling-video/v2.5-turbo/pro/image-to-video",
+            {"image_url": "https://x/", "aspect_ratio": "1:1"},
+            "extra_forbidden",
+            ["body", "aspect_ratio"],
+        ),
+        (
+            "fal-ai/pixverse/v5/transition",
+            {"first_image_url": "https://x/", "image_url": "https://x/"},
+            "extra_forbidden",
+            ["body", "image_url"],
+        ),
     ],
 )
 async def test_a_wrong_parameter_is_told_by_the_result(fal, prompt, endpoint, given, kind, where):

@@ -18,9 +18,11 @@ from domain.generation import (
     Outcome,
     attempt_id,
 )
-from store import accounts, attempts, generations, ledger, webhooks
+from domain.webhook_events import webhook_test_body
+from store import accounts, attempts, generations, ledger, webhook_endpoints, webhooks
 from store.attempts import Intent
 from store.ledger import GrantSource, Reserved, Settled
+from store.webhook_endpoints import Endpoint
 from tests.support.requests import a_request
 
 CREDIT = 1_000_000
@@ -133,8 +135,8 @@ def cancellation(request: GenerationRequest) -> Outcome:
     return Outcome(request.generation_id, request.account_id, GenerationStatus.CANCELED)
 
 
-async def an_endpoint(conn: AsyncConnection[Any], account_id: str, *events: str) -> webhooks.Endpoint:
-    return await webhooks.insert_endpoint(
+async def an_endpoint(conn: AsyncConnection[Any], account_id: str, *events: str) -> Endpoint:
+    return await webhook_endpoints.insert(
         conn,
         endpoint_id=str(uuid.uuid4()),
         account_id=account_id,
@@ -143,3 +145,32 @@ async def an_endpoint(conn: AsyncConnection[Any], account_id: str, *events: str)
         events=list(events)
         or ["generation.started", "generation.completed", "generation.failed", "generation.canceled"],
     )
+
+
+async def a_test_delivery(conn: AsyncConnection[Any], endpoint: Endpoint, *, age: timedelta = timedelta(0)) -> str:
+    """A `webhook.test` that is to be sent."""
+    delivery_id, at = str(uuid.uuid4()), datetime.now(UTC) - age
+    await webhooks.insert_test(
+        conn,
+        delivery_id=delivery_id,
+        endpoint_id=endpoint.endpoint_id,
+        account_id=endpoint.account_id,
+        body=webhook_test_body(endpoint.account_id, delivery_id, at),
+        at=at,
+    )
+    return delivery_id
+
+
+async def an_event(conn: AsyncConnection[Any], endpoint: Endpoint, *, age: timedelta = timedelta(0)) -> str:
+    """The endpoint's delivery of a canceled generation: to be sent, or queued while it is disabled."""
+    request = await an_admitted(conn, endpoint.account_id)
+    await generations.finish(conn, cancellation(request))
+    cursor = await conn.execute(
+        "UPDATE store.webhook_deliveries SET created_at = created_at - %s"
+        " WHERE generation_id = %s AND endpoint_id = %s RETURNING delivery_id::text",
+        [age, request.generation_id, endpoint.endpoint_id],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    delivery_id: str = row[0]
+    return delivery_id

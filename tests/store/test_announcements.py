@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from domain.generation import attempt_id
 from domain.webhook_events import event_body
-from store import attempts, generations, webhooks
+from store import attempts, generations, webhook_endpoints, webhooks
 from tests.store.builders import (
     a_job,
     a_processing,
@@ -35,7 +35,7 @@ async def test_an_end_is_announced_to_every_enabled_endpoint_that_subscribes(con
     both = [await an_endpoint(conn, account_id), await an_endpoint(conn, account_id, "generation.failed")]
     await an_endpoint(conn, account_id, "generation.completed")
     disabled = await an_endpoint(conn, account_id, "generation.failed")
-    await webhooks.set_enabled(conn, account_id, disabled.endpoint_id, enabled=False)
+    await webhook_endpoints.change(conn, account_id, disabled.endpoint_id, enabled=False)
     await an_endpoint(conn, await an_account(conn), "generation.failed")
     request = await an_admitted(conn, account_id)
 

@@ -51,10 +51,10 @@ async def patiently(pool: Pool, step: object, *arguments: object) -> object:
 
 
 async def stream(pool: Pool, account_id: str, stop: asyncio.Event, walked: list[str]) -> None:
-    """Whole generations, one after the other, every second one canceled."""
+    """Whole generations, one after the other, every second one canceled. A slot that leaked would refuse the next."""
     job = a_job()
     while not stop.is_set():
-        request = a_request(account_id=account_id)
+        request = a_request(account_id=account_id, in_flight_max=STREAMS)
         intent = an_intent(request)
         await patiently(pool, generations.admit, request)
         await patiently(pool, attempts.begin, intent)

@@ -18,9 +18,7 @@ from tests.store.builders import (
     a_processing,
     an_account,
     an_admitted,
-    an_asset,
     cancellation,
-    failure,
     success,
 )
 
@@ -65,18 +63,11 @@ async def test_a_deletion_hides_the_record_and_forgets_the_prompt(conn: Conn, ac
     with pytest.raises(GenerationNotFound):
         await generations.mark_deleted(conn, await an_account(conn), request.generation_id)
 
-    keys = await generations.mark_deleted(conn, account_id, request.generation_id)
+    await generations.mark_deleted(conn, account_id, request.generation_id)
 
-    assert keys == [an_asset(request).key]
     assert await generations.get(conn, account_id, request.generation_id) is None
     assert await generations.page(conn, account_id, limit=10, offset=0) == ([], 0)
-    assert (await timeline(conn, request.generation_id)).record.params == {}
+    left = (await timeline(conn, request.generation_id)).record
+    assert (left.params, left.files_removed) == ({}, True)
     with pytest.raises(GenerationNotFound):
         await generations.mark_deleted(conn, account_id, request.generation_id)
-
-
-async def test_a_failed_generation_has_no_files_to_delete(conn: Conn, account_id: str) -> None:
-    request = await an_admitted(conn, account_id)
-    await generations.finish(conn, failure(request))
-
-    assert await generations.mark_deleted(conn, account_id, request.generation_id) == []

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from catalog.loader import load_catalog
-from domain.fields import DURATION, PROMPT, Field, FieldKind, values_of
+from domain.fields import DURATION, INPUT_FILE, PROMPT, Field, FieldKind, values_of
 from domain.mapping import CannotServe, compile_native
 from domain.model import Model
 from domain.normalization import normalize
 
 CATALOG = load_catalog()
 MODELS = list(CATALOG.models.values())
+A_FILE = "https://files.example.com/harbour.png"
 GOLDEN = Path(__file__).parents[1] / "catalog" / "golden"
 
 
@@ -23,6 +24,11 @@ def minimal_body(model: Model) -> dict[str, Any]:
     if model.durations:
         body[DURATION] = model.durations[0]
     return body
+
+
+def with_a_file(model: Model) -> dict[str, Any]:
+    """What is required, and one input file."""
+    return minimal_body(model) | {INPUT_FILE: [A_FILE]}
 
 
 def full_body(model: Model) -> dict[str, Any]:
@@ -38,13 +44,19 @@ def _last(field: Field) -> Any:
         return ", ".join(map(str, field.choices))
     if field.kind is FieldKind.TEXT:
         return f"Nebel über dem Hafen 🌊 ({field.name})"
+    if field.kind is FieldKind.URL:
+        return f"{A_FILE}?{field.name}"
+    if field.kind is FieldKind.URL_LIST:
+        return [f"{A_FILE}?{number}" for number in range(int(field.maximum or 0))]
     values = values_of(field)
     return values[-1] if values else field.maximum
 
 
 def native_requests(model: Model) -> dict[str, Any]:
-    """What each provider would be sent for the two bodies above: the content of the model's golden file."""
+    """What each provider would be sent for the bodies above: the content of the model's golden file."""
     bodies = {"minimal": minimal_body(model), "full": full_body(model)}
+    if model.input_files_max:
+        bodies["with a file"] = with_a_file(model)
     return {
         entry.provider: {name: _native(model, entry.provider, body) for name, body in bodies.items()}
         for entry in model.providers

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -18,6 +18,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.provider import ProviderActivities, ProviderTiming
 from activities.records import RecordActivities
 from domain.assets import Download, ObjectStore
+from domain.errors import ProviderError
 from domain.generation import JobRef, MediaType
 from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission
 from store.connection import Pool
@@ -45,8 +46,10 @@ class StagedProvider:
     def __init__(self, name: str) -> None:
         self.name = name
         self.callback_urls: dict[str, str | None] = {}
+        self.native_inputs: dict[str, Mapping[str, Any]] = {}
         self._submitted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._finished: set[str] = set()
+        self._refused: dict[str, ProviderError] = {}
 
     async def submitted(self, attempt_id: str) -> JobRef:
         """Wait until the attempt has been submitted here."""
@@ -57,8 +60,16 @@ class StagedProvider:
     def finish(self, job: JobRef) -> None:
         self._finished.add(job.job_id)
 
+    def refuse(self, prompt: str, error: ProviderError) -> None:
+        """Answer every submit of that prompt with the error."""
+        self._refused[prompt] = error
+
     async def submit(self, submission: Submission) -> Job:
+        refusal = self._refused.get(submission.native_input.get("prompt", ""))
+        if refusal is not None:
+            raise refusal
         self.callback_urls[submission.attempt_id] = submission.callback_url
+        self.native_inputs[submission.attempt_id] = submission.native_input
         self._submitted[submission.attempt_id].set()
         return Job(JobRef(f"job-{submission.attempt_id}"), JobState.QUEUED)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 
 def until(true: Callable[[], bool], *, within_s: float = 30) -> None:
@@ -13,3 +14,12 @@ def until(true: Callable[[], bool], *, within_s: float = 30) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"still not so after {within_s} s")
         time.sleep(0.05)
+
+
+async def until_async(true: Callable[[], Awaitable[bool]], *, within_s: float = 30) -> None:
+    """The same for what has to be awaited."""
+    deadline = time.monotonic() + within_s
+    while not await true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still not so after {within_s} s")
+        await asyncio.sleep(0.05)

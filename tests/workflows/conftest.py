@@ -25,10 +25,12 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain.generation import Admission, CallbackReceived, GenerationRequest, GenerationStatus
-from tests.workflows.scripted_steps import ScriptedReconciliation, ScriptedSteps
+from tests.workflows.scripted_steps import ScriptedDrain, ScriptedReconciliation, ScriptedRetention, ScriptedSteps
 from workflows import names
 from workflows.generation import GenerationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.retention import RetentionWorkflow
+from workflows.webhook_drain import WebhookDrainWorkflow
 
 BIN = Path(sys.executable).parent
 SANDBOXED = SandboxedWorkflowRunner(
@@ -78,6 +80,28 @@ def reconciling(client: Client, steps: ScriptedReconciliation) -> Worker:
         client,
         task_queue=names.GENERATIONS_QUEUE,
         workflows=[ReconciliationWorkflow],
+        activities=steps.all(),
+        workflow_runner=SANDBOXED,
+        max_cached_workflows=0,
+    )
+
+
+def retaining(client: Client, steps: ScriptedRetention) -> Worker:
+    return Worker(
+        client,
+        task_queue=names.GENERATIONS_QUEUE,
+        workflows=[RetentionWorkflow],
+        activities=steps.all(),
+        workflow_runner=SANDBOXED,
+        max_cached_workflows=0,
+    )
+
+
+def draining(client: Client, steps: ScriptedDrain) -> Worker:
+    return Worker(
+        client,
+        task_queue=names.WEBHOOKS_QUEUE,
+        workflows=[WebhookDrainWorkflow],
         activities=steps.all(),
         workflow_runner=SANDBOXED,
         max_cached_workflows=0,

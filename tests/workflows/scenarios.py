@@ -13,13 +13,16 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.reconciliation import SweptPage
+from activities.retention import Swept
 from domain.errors import ContentRefused, InsufficientCredits, ProviderFailed, ProviderTimedOut, StorageUnavailable
 from domain.generation import Finished, GenerationStatus
 from tests.support.requests import a_request
-from tests.workflows.conftest import Started, reconciling, working
+from tests.workflows.conftest import Started, draining, reconciling, retaining, working
 from tests.workflows.scripted_steps import (
     ScriptedDelivery,
+    ScriptedDrain,
     ScriptedReconciliation,
+    ScriptedRetention,
     ScriptedSteps,
     accepted,
     ambiguous,
@@ -31,7 +34,9 @@ from tests.workflows.scripted_steps import (
 )
 from workflows import names
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.retention import RetentionSweep, RetentionWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
+from workflows.webhook_drain import Drain, WebhookDrainWorkflow
 
 Scenario = Callable[[Client], Awaitable[str]]  # plays on a server; answers the workflow's id
 SCENARIOS: dict[str, Scenario] = {}
@@ -252,6 +257,16 @@ async def webhook_delivered_at_the_third_attempt(client: Client) -> str:
 
 
 @scenario
+async def webhook_queue_drained(client: Client) -> str:
+    return await drain(client, ScriptedDrain({"d-1": "delivered", "d-2": "delivered"}))
+
+
+@scenario
+async def webhook_drain_stopped_by_a_failure(client: Client) -> str:
+    return await drain(client, ScriptedDrain({"d-1": "delivered", "d-2": "failed", "d-3": "delivered"}))
+
+
+@scenario
 async def reconciliation_with_nothing_to_do(client: Client) -> str:
     return await reconcile(client, ScriptedReconciliation())
 
@@ -271,6 +286,35 @@ async def reconcile(client: Client, steps: ScriptedReconciliation) -> str:
     workflow_id = f"{names.RECONCILIATION_ID}-{uuid.uuid4()}"
     async with reconciling(client, steps):
         await client.execute_workflow(ReconciliationWorkflow.run, id=workflow_id, task_queue=names.GENERATIONS_QUEUE)
+    return workflow_id
+
+
+@scenario
+async def retention_with_nothing_to_do(client: Client) -> str:
+    return await retain(client, ScriptedRetention())
+
+
+@scenario
+async def retention_over_several_pages_twice(client: Client) -> str:
+    return await retain(client, ScriptedRetention([Swept(files=2, more=True, next_after="a-1"), Swept(), Swept()]))
+
+
+async def retain(client: Client, steps: ScriptedRetention, **facts: int) -> str:
+    workflow_id = f"{names.RETENTION_ID}-{uuid.uuid4()}"
+    async with retaining(client, steps):
+        await client.execute_workflow(
+            RetentionWorkflow.run, RetentionSweep(**facts), id=workflow_id, task_queue=names.GENERATIONS_QUEUE
+        )
+    return workflow_id
+
+
+async def drain(client: Client, steps: ScriptedDrain, **facts: int) -> str:
+    endpoint_id = str(uuid.uuid4())
+    workflow_id = names.drain_workflow_id(endpoint_id)
+    async with draining(client, steps):
+        await client.execute_workflow(
+            WebhookDrainWorkflow.run, Drain(endpoint_id, **facts), id=workflow_id, task_queue=names.WEBHOOKS_QUEUE
+        )
     return workflow_id
 
 

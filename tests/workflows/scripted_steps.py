@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.failures import JOB_RUNNING
 from activities.provider import AbandonAttempt, AdoptJob, Attempt, Collected, CollectJob, SubmitState, Submitted
 from activities.reconciliation import SweptPage
+from activities.retention import SweepAccounts, Swept
 from domain.ending import failure_of
 from domain.errors import ControlPlaneError
 from domain.generation import Admission, Asset, Finished, GenerationRequest, GenerationStatus, JobRef, Outcome
@@ -163,6 +164,27 @@ class ScriptedDelivery:
 
 
 @dataclass
+class ScriptedDrain:
+    """A queue, and how the delivery of each in it ends."""
+
+    endings: dict[str, str]
+    done: list[tuple[str, str]] = field(default_factory=list)
+
+    @activity.defn
+    async def take_queued(self, endpoint_id: str) -> str | None:
+        self.done.append(("take", endpoint_id))
+        return next(iter(self.endings), None)
+
+    @activity.defn
+    async def deliver_webhook(self, delivery_id: str) -> str:
+        self.done.append(("deliver", delivery_id))
+        return self.endings.pop(delivery_id)
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [self.take_queued, self.deliver_webhook]
+
+
+@dataclass
 class ScriptedReconciliation:
     """The steps of a sweep with scripted pages, and what was asked of them in order."""
 
@@ -204,3 +226,31 @@ class ScriptedReconciliation:
             self.purge_idempotency_keys,
             self.report_overdue_holds,
         ]
+
+
+@dataclass
+class ScriptedRetention:
+    """The steps of a retention sweep with scripted answers, and what was asked of them in order."""
+
+    steps: list[Swept] = field(default_factory=lambda: [Swept()])
+    asked: list[SweepAccounts] = field(default_factory=list)
+    writers_forgotten: int = 0
+    copies: list[str | None] = field(default_factory=lambda: [None])
+    copies_after: list[str | None] = field(default_factory=list)
+
+    @activity.defn
+    async def sweep_accounts(self, sweep: SweepAccounts) -> Swept:
+        self.asked.append(sweep)
+        return self.steps.pop(0)
+
+    @activity.defn
+    async def forget_request_writers(self) -> None:
+        self.writers_forgotten += 1
+
+    @activity.defn
+    async def remove_input_files(self, after: str | None) -> str | None:
+        self.copies_after.append(after)
+        return self.copies.pop(0)
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [self.sweep_accounts, self.forget_request_writers, self.remove_input_files]

@@ -15,7 +15,9 @@ from tests.workflows.record_histories import FOLDER
 from tests.workflows.scenarios import SCENARIOS
 from workflows.generation import GenerationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.retention import RetentionWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
+from workflows.webhook_drain import WebhookDrainWorkflow
 
 RECORDED = sorted(FOLDER.glob("*.json"))
 
@@ -27,7 +29,15 @@ def history(name: str) -> WorkflowHistory:
 
 @pytest.mark.parametrize("name", [path.stem for path in RECORDED])
 async def test_a_recorded_history_replays(name: str) -> None:
-    replayer = Replayer(workflows=[GenerationWorkflow, ReconciliationWorkflow, WebhookDeliveryWorkflow])
+    replayer = Replayer(
+        workflows=[
+            GenerationWorkflow,
+            ReconciliationWorkflow,
+            RetentionWorkflow,
+            WebhookDeliveryWorkflow,
+            WebhookDrainWorkflow,
+        ]
+    )
 
     result = await replayer.replay_workflow(history(name), raise_on_replay_failure=False)
 

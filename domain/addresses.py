@@ -1,7 +1,7 @@
-"""Which addresses may be contacted when the URL comes from outside: a customer's webhook, a provider's output.
+"""Which addresses may be contacted when the URL comes from outside: a customer's file or webhook, a provider's output.
 
-Public https on port 443 only. Names are not judged by how they look but by every address they resolve to, in
-`pinned_network`; hosts written as numbers are accepted in their one usual form. Exceptions are named as `host:port`.
+Public https on port 443 only. Names are not judged by how they look but by every address they resolve to, by whoever
+connects; hosts written as numbers are accepted in their one usual form. Exceptions are named as `host:port`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,13 @@ class AddressRules:
 
     def parse(self, url: str) -> Address:
         """Raises AddressRefused. Resolves nothing: a name that passes here may still lead to a refused address."""
+        address = self.well_formed(url)
+        if not self.exempt(address.host, address.port):
+            _check_host(address.host)
+        return address
+
+    def well_formed(self, url: str) -> Address:
+        """The URL taken apart, whatever its host is. Raises AddressRefused for what is wrong with the text itself."""
         if len(url) > URL_BYTES_MAX:
             raise AddressRefused(f"The URL is longer than {URL_BYTES_MAX} bytes.")
         if not _VISIBLE.fullmatch(url) or "\\" in url:
@@ -101,8 +108,8 @@ class AddressRules:
         if match is None:
             raise AddressRefused("The host of the URL is malformed.")
         host, port = match["host"].strip("[]"), int(match["port"] or _PORTS[parts.scheme])
-        if not self.exempt(host, port):
-            _check_public(parts.scheme, host, port)
+        if (parts.scheme, port) != ("https", 443) and not self.exempt(host, port):
+            raise AddressRefused("Only https on port 443 is allowed.")
         query = f"?{parts.query}" if parts.query else ""
         return Address(parts.scheme, host, port, (parts.path or "/") + query)
 
@@ -110,6 +117,9 @@ class AddressRules:
         """Raises AddressRefused unless `text`, an address of `host`, may be connected to."""
         if not self.exempt(host, port) and not is_public(text):
             raise AddressRefused("The host is not at a public address.")
+
+
+PUBLIC_ONLY = AddressRules()
 
 
 def is_public(text: str) -> bool:
@@ -131,9 +141,7 @@ def is_ip(host: str) -> bool:
     return True
 
 
-def _check_public(scheme: str, host: str, port: int) -> None:
-    if scheme != "https" or port != 443:
-        raise AddressRefused("Only https on port 443 is allowed.")
+def _check_host(host: str) -> None:
     labels = host.split(".")
     if ":" in host or _NUMBER.fullmatch(labels[-1]):  # an address, also where it is written as one number
         if not is_public(host):
