@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from domain.limits import Ask, Buckets, CountersUnavailable, Limit, Standing, fits, standing, window_ms
+from domain.limits import Ask, Buckets, CountersUnavailable, Limit, Standing, fits, standing
 
 CONNECTIONS_MAX = 8  # an answer takes a fraction of a millisecond: more would only be opened, not used
 PATIENCE_S = 1.0  # for a connection, and for an answer; longer than a busy process of ours may pause
@@ -47,7 +47,7 @@ class InProcessCounters:
         self._buckets.clear()
 
     def _take(self, ask: Ask, now_ms: int) -> Standing:
-        name, window = (ask.limit.name, ask.key), window_ms(ask.limit)
+        name, window = (ask.limit.name, ask.key), ask.limit.window_ms
         _, seen = self._buckets.get(name, (0, Buckets(now_ms)))
         seen = seen.at(now_ms, window)
         fitted = fits(ask.limit, seen, now_ms)
@@ -162,7 +162,7 @@ def _key(ask: Ask) -> str:
 
 
 def _arguments(asks: Sequence[Ask]) -> list[int]:
-    return [number for ask in asks for number in (ask.limit.most, window_ms(ask.limit), int(ask.counted))]
+    return [number for ask in asks for number in (ask.limit.most, ask.limit.window_ms, int(ask.counted))]
 
 
 def _standing(limit: Limit, fitted: int, *buckets: Any) -> Standing:

@@ -23,9 +23,9 @@ from api.services import Services
 from domain import errors as e
 from domain.assets import ObjectStore, generation_folder
 from domain.generation import Cancellation, GenerationStatus, workflow_id
-from store import generations
+from store import generations, shown
 from store.connection import single
-from store.generation_record import GenerationRecord
+from store.shown import ShownGeneration
 from workflows.generation import GenerationWorkflow
 
 LIMIT_MAX, LIMIT_DEFAULT = 100, 50
@@ -53,7 +53,7 @@ async def list_generations(
     """The account's generations, newest first; deleted ones are not listed."""
     limit, offset = min(max(limit, 1), LIMIT_MAX), min(max(offset, 0), OFFSET_MAX)
     async with single(handles.pool) as conn:
-        records, total = await generations.page(conn, caller.account_id, limit=limit, offset=offset)
+        records, total = await shown.page(conn, caller.account_id, limit=limit, offset=offset)
     listed = [await _shown(handles, record) for record in records]
     return success(request, "Content list", {"generations": listed}, total=total, limit=limit, offset=offset)
 
@@ -108,12 +108,12 @@ async def delete_generation(request: Request, generation_id: str, caller: Remove
     await _delete_files(handles.objects, record)
     async with single(handles.pool) as conn:
         await generations.mark_deleted(conn, caller.account_id, record.generation_id)
-    files_deleted = 0 if record.files_removed else len(record.assets)  # whichever of several requests removed them
+    files_deleted = 0 if record.files_removed else len(record.asset_keys)  # whichever of several requests removed them
     data = schemas.GenerationDeleted(generation_id=record.generation_id, files_deleted=files_deleted)
     return success(request, "Generation deleted", data)
 
 
-async def _delete_files(objects: ObjectStore, record: GenerationRecord) -> None:
+async def _delete_files(objects: ObjectStore, record: ShownGeneration) -> None:
     """All that was stored for it. Raises StorageUnavailable; then the record is still there to be deleted again."""
     try:
         async with asyncio.timeout(DELETE_WITHIN_S):
@@ -123,7 +123,7 @@ async def _delete_files(objects: ObjectStore, record: GenerationRecord) -> None:
         raise e.StorageUnavailable("The object store did not answer in time.") from error
 
 
-async def _record(handles: Services, account_id: str, generation_id: str) -> GenerationRecord:
+async def _record(handles: Services, account_id: str, generation_id: str) -> ShownGeneration:
     """Raises GenerationNotFound, also for what is not an id at all."""
     try:
         known_form = str(uuid.UUID(generation_id))
@@ -131,7 +131,7 @@ async def _record(handles: Services, account_id: str, generation_id: str) -> Gen
         known_form = None
     if known_form is not None:
         async with single(handles.pool) as conn:
-            record = await generations.get(conn, account_id, known_form)
+            record = await shown.get(conn, account_id, known_form)
         if record is not None:
             return record
     raise e.GenerationNotFound("There is no such generation.")
@@ -154,10 +154,10 @@ async def _cancel(temporal: Client, generation_id: str) -> Cancellation:
         raise engine_unanswered() from failure
 
 
-async def _shown(handles: Services, record: GenerationRecord) -> dict[str, Any]:
+async def _shown(handles: Services, record: ShownGeneration) -> dict[str, Any]:
     """The record as the contract lays it out: the echo of the input between the status and the outputs."""
     params = {name: value for name, value in record.params.items() if name != "generation_provider_order"}
-    shown: dict[str, Any] = {
+    body: dict[str, Any] = {
         "account_id": record.account_id,
         "generation_id": record.generation_id,
         "model_identifier": record.model,
@@ -176,11 +176,11 @@ async def _shown(handles: Services, record: GenerationRecord) -> dict[str, Any]:
         "generation_metrics_predict_time": _seconds(record.predict_time_s),
     }
     if record.status is GenerationStatus.FAILED:
-        shown["generation_error"] = record.error_message
-        shown["generation_error_code"] = record.error_code
+        body["generation_error"] = record.error_message
+        body["generation_error_code"] = record.error_code
     if record.files_removed and record.status is GenerationStatus.SUCCEEDED:  # others never had any
-        shown["generation_removed"] = True
-    return shown
+        body["generation_removed"] = True
+    return body
 
 
 def _seconds(duration: float | None) -> float | None:
@@ -192,10 +192,10 @@ def _audio_mode(params: Mapping[str, Any]) -> dict[str, str]:
     return {} if audio is None else {"generation_audio_mode": "audio" if audio else "noaudio"}
 
 
-async def _output_files(objects: ObjectStore, record: GenerationRecord, ttl: timedelta) -> list[str] | None:
+async def _output_files(objects: ObjectStore, record: ShownGeneration, ttl: timedelta) -> list[str] | None:
     if record.status is not GenerationStatus.SUCCEEDED or record.files_removed:
         return None
-    return [await objects.url(asset.key, expires_in=ttl) for asset in record.assets]
+    return [await objects.url(key, expires_in=ttl) for key in record.asset_keys]
 
 
 def _not_cancelable() -> e.GenerationNotCancelable:

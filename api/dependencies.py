@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from api.services import Services
 from domain.keys import Scope
 from store.keys import KeyOwner
-
-_bearer_scheme = HTTPBearer(scheme_name="ApiKey", description="`Authorization: Bearer bye_...`", auto_error=False)
 
 
 async def services(request: Request) -> Services:
@@ -24,20 +22,27 @@ async def services(request: Request) -> Services:
 Handles = Annotated[Services, Depends(services)]
 
 
-def caller_with(scope: Scope) -> Callable[..., Awaitable[KeyOwner]]:
-    """The dependency that identifies the caller, then counts the request against the account's limit."""
+class CallerWith(SecurityBase):
+    """The dependency that identifies the caller, who needs this scope; it also documents how.
 
-    async def identified(
-        request: Request, handles: Handles, _documented: Annotated[object, Security(_bearer_scheme)]
-    ) -> KeyOwner:
-        return await handles.authenticator.identify(request, scope)
+    It has no dependencies of its own: FastAPI would resolve each of them for every request.
+    """
 
-    return identified
+    model = HTTPBearer(description="`Authorization: Bearer bye_...`")
+    scheme_name = "ApiKey"
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> KeyOwner:
+        """Raises what `Authenticator.identify` raises."""
+        handles = await services(request)
+        return await handles.authenticator.identify(request, self._scope)
 
 
-Writer = Annotated[KeyOwner, Depends(caller_with(Scope.GENERATION_WRITE))]
-Reader = Annotated[KeyOwner, Depends(caller_with(Scope.GENERATION_READ))]
-Remover = Annotated[KeyOwner, Depends(caller_with(Scope.GENERATION_DELETE))]
-AccountReader = Annotated[KeyOwner, Depends(caller_with(Scope.ACCOUNT_READ))]
-HealthReader = Annotated[KeyOwner, Depends(caller_with(Scope.HEALTH_READ))]
-LibraryReader = Annotated[KeyOwner, Depends(caller_with(Scope.LIBRARY_READ))]
+Writer = Annotated[KeyOwner, Security(CallerWith(Scope.GENERATION_WRITE))]
+Reader = Annotated[KeyOwner, Security(CallerWith(Scope.GENERATION_READ))]
+Remover = Annotated[KeyOwner, Security(CallerWith(Scope.GENERATION_DELETE))]
+AccountReader = Annotated[KeyOwner, Security(CallerWith(Scope.ACCOUNT_READ))]
+HealthReader = Annotated[KeyOwner, Security(CallerWith(Scope.HEALTH_READ))]
+LibraryReader = Annotated[KeyOwner, Security(CallerWith(Scope.LIBRARY_READ))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 from api.openapi import resolved
 
@@ -31,33 +31,35 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], ids: Sequence[str
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def fields(api: Schema, schema: Schema) -> str:
-    """Every field of an object, those of the objects in it after it. Empty for an object without named fields."""
-    rows = list(_rows(api, schema, "", 1))
+def fields(api: Schema, schema: Schema, mark: Literal["required", "optional"]) -> str:
+    """Every field of an object, those of the objects in it set in below it. Empty for one without named fields.
+
+    `mark`: which fields it is said of; of bodies those that must be sent, of answers those that may be absent.
+    """
+    rows = list(_rows(api, schema, mark, 1))
     return table(("Field", "Type", ""), rows) if rows else ""
 
 
-def _rows(api: Schema, schema: Schema, prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
+def _rows(api: Schema, schema: Schema, mark: str, depth: int) -> Iterator[tuple[str, str, str]]:
     whole = resolved(api, schema)
     required = set(whole.get("required", []))
     for name, field in whole.get("properties", {}).items():
-        inner, suffix = _inner(api, field)
-        shown = f"<code>{escape(prefix + name)}</code>" + ("<em>required</em>" if name in required else "")
+        marked = f"<em>{mark}</em>" if (name in required) is (mark == "required") else ""
+        shown = f'<span class="in{depth}"><code>{escape(name)}</code>{marked}</span>'
         yield shown, text(kind(resolved(api, field))), text(_description(api, field))
+        inner = _inner(api, field)
         if inner is not None and depth < DEPTH_MAX:
-            yield from _rows(api, inner, f"{prefix}{name}{suffix}.", depth + 1)
+            yield from _rows(api, inner, mark, depth + 1)
 
 
-def _inner(api: Schema, field: Schema) -> tuple[Schema | None, str]:
-    """The object within a field, if there is one, and how the way into it is written."""
+def _inner(api: Schema, field: Schema) -> Schema | None:
+    """The object within a field, if there is one."""
     whole = resolved(api, field)
     if whole.get("type") == "array":
-        inner, suffix = _inner(api, whole.get("items", {}))
-        return inner, "[]" + suffix
+        return _inner(api, whole.get("items", {}))
     if isinstance(whole.get("additionalProperties"), dict) and "properties" not in whole:
-        inner, suffix = _inner(api, whole["additionalProperties"])
-        return inner, ".*" + suffix
-    return (whole if whole.get("properties") else None), ""
+        return _inner(api, whole["additionalProperties"])
+    return whole if whole.get("properties") else None
 
 
 def _description(api: Schema, field: Schema) -> str:

@@ -109,7 +109,8 @@ def _operation(api: Schema, verb: str, path: str, operation: dict[str, Any]) -> 
     key = "" if operation.get("security") else "<p>No key needed.</p>"
     told = (
         f"<p>{text(operation.get('description', ''))}</p>{key}{_parameters(operation.get('parameters', []))}"
-        f"{_headed('Body', fields(api, body)) if body else ''}{_answer(api, operation)}{_errors(api, operation)}"
+        f"{_headed('Body', fields(api, body, 'required')) if body else ''}"
+        f"{_answer(api, operation)}{_errors(api, operation)}"
     )
     return (
         f'<section id="{operation["operationId"]}"><h3><span class="verb {verb}">{verb.upper()}</span>'
@@ -167,7 +168,7 @@ def _answer(api: Schema, operation: dict[str, Any]) -> str:
     whole = resolved(api, schema)
     data = whole.get("properties", {}).get("data", whole)
     (first, *_) = data.get("anyOf", [data])
-    return _headed("Answer: data" if data is not whole else "Answer", fields(api, first))
+    return _headed("Answer: data" if data is not whole else "Answer", fields(api, first, "optional"))
 
 
 def _errors(api: Schema, operation: dict[str, Any]) -> str:

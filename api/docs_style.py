@@ -35,7 +35,7 @@ th{border-top:0;font-weight:600;color:var(--dim)}
 td:first-child,td code{white-space:nowrap}
 tr:target{background:color-mix(in srgb,var(--link) 18%,transparent)}
 em{font-style:normal;font-size:.78rem;color:var(--dim);margin-left:.4rem}
-summary{cursor:pointer;margin:.5rem 0}
+.in2{padding-left:1.2rem}.in3{padding-left:2.4rem}
 @media(min-width:60rem){
 body{display:grid;grid-template-columns:19rem minmax(0,1fr)}
 nav{position:sticky;top:0;height:100vh;overflow-y:auto;border-bottom:0;border-right:1px solid var(--line)}

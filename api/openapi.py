@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 
 from api import samples
 from domain import input_files
@@ -111,12 +112,12 @@ _RATE_LIMIT: dict[str, dict[str, Any]] = {
     "X-RateLimit-Remaining": {"schema": _COUNT, "description": "Requests that are left of it."},
     "X-RateLimit-Reset": {"schema": _COUNT, "description": "When the window ends, in Unix seconds."},
     "RateLimit-Policy": {
-        "schema": {"type": "string", "examples": ['"account";q=60;w=60']},
+        "schema": {"type": "string", "examples": ['"default";q=60;w=60']},
         "description": "The limit and the seconds of its window, as draft-ietf-httpapi-ratelimit-headers says it.",
     },
     "RateLimit": {
-        "schema": {"type": "string", "examples": ['"account";r=59;t=42']},
-        "description": "What is left of it, and the seconds until the window ends.",
+        "schema": {"type": "string", "examples": ['"default";r=59;t=42']},
+        "description": "What is left of it, and the seconds until there is more.",
     },
 }
 _HEADERS: dict[str, dict[str, Any]] = {
@@ -156,6 +157,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(
             title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, servers=app.servers
         )
+        _restore_nulls(schema, app)
         for path in schema["paths"].values():
             for operation in path.values():
                 _without_framework_errors(operation)
@@ -168,6 +170,16 @@ def document(app: FastAPI) -> dict[str, Any]:
         schema["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items() if name in used]
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _restore_nulls(schema: dict[str, Any], app: FastAPI) -> None:
+    """FastAPI drops every null, those of the sample answers too; there they are a part of the contract."""
+    for route in iter_route_contexts(app.routes):
+        added = getattr(route, "openapi_extra", None) or {}
+        for media_type, sample in added.get("responses", {}).get("200", {}).get("content", {}).items():
+            for method in route.methods or ():
+                answer = schema["paths"][route.path_format][method.lower()]["responses"]["200"]
+                answer["content"][media_type]["example"] = sample["example"]
 
 
 def _explained(operation: dict[str, Any]) -> None:

@@ -63,10 +63,12 @@ class RequestLimit:
 
     def __init__(self, plans: Plans) -> None:
         self._plans = plans
+        self._limits = {
+            identifier: Limit("default", plan.requests_per_minute) for identifier, plan in plans.by_identifier.items()
+        }
 
     def ask(self, caller: KeyOwner, *, counted: bool) -> Ask:
-        plan = self._plans.of(caller.account_plan)
-        return Ask(Limit("default", plan.requests_per_minute), caller.account_id, counted)
+        return Ask(self._limits[self._plans.of(caller.account_plan).identifier], caller.account_id, counted)
 
     def check(self, standing: Standing) -> None:
         """Raises RateLimitExceeded."""

@@ -78,18 +78,14 @@ async def measure(stack: RunningStack, console: Console, *, rounds: int, seconds
     return _figures(pairs)
 
 
-def _requests(
-    reader: BenchAccount, generations: list[str], writers: list[BenchAccount]
-) -> dict[str, list[str]]:
+def _requests(reader: BenchAccount, generations: list[str], writers: list[BenchAccount]) -> dict[str, list[str]]:
     """What each operation asks for, in turn."""
     return {
         "status": [request("GET", "/v1/status", key=reader.key)],
         "get": [request("GET", f"/v1/content/{each}", key=reader.key) for each in generations],
         "list": [request("GET", "/v1/content/list?limit=10", key=reader.key)],
         "list_50": [request("GET", "/v1/content/list", key=reader.key)],
-        "create": [
-            request("POST", f"/v1/generate/image/{MODEL}", key=writer.key, body=ASK) for writer in writers
-        ],
+        "create": [request("POST", f"/v1/generate/image/{MODEL}", key=writer.key, body=ASK) for writer in writers],
     }
 
 

@@ -42,9 +42,7 @@ class Round:
     history_bytes: int
 
 
-async def measure(
-    stack: RunningStack, console: Console, *, rounds: int, total: int, warm_up: int
-) -> dict[str, float]:
+async def measure(stack: RunningStack, console: Console, *, rounds: int, total: int, warm_up: int) -> dict[str, float]:
     """Its figures by name. `total` jobs of each kind, at each level, in each round."""
     async with _raw_worker(stack) as raw_pid, _generations(stack) as (client, raw, own):
         raw_pids = {"temporal": stack.pids["temporal"], "worker": raw_pid}
@@ -221,5 +219,3 @@ def show(figures: dict[str, float]) -> None:
         f"history: {figures['generation.history_events']:.0f} events, {figures['generation.history_bytes']:.0f} bytes "
         f"(raw: {figures['raw.history_events']:.0f} events)"
     )
-
-

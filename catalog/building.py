@@ -6,7 +6,7 @@ import hashlib
 import json
 from types import MappingProxyType
 
-from catalog.schema import TargetFile, ExtraField, InputRule, ModelFile, PriceEntry, ProviderEntryFile, ProviderFile
+from catalog.schema import ExtraField, InputRule, ModelFile, PriceEntry, ProviderEntryFile, ProviderFile, TargetFile
 from domain.fields import LAST_FRAME, TEXT_CHARACTERS_MAX, Field, FieldKind, declared_fields
 from domain.model import Model, NativeTarget, Price, PriceBook, ProviderEntry, ProviderFacts, Rates, Rule
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from catalog.schema import EndpointFile, InputRule, ModelFile, ProviderEntryFile
+from catalog.schema import InputRule, ModelFile, ProviderEntryFile, TargetFile
 from domain.fields import DURATION, PROVIDER_ORDER, RATIO, Field, FieldKind, values_of
 
 RATIO_TOLERANCE = 0.03  # sizes given by the providers miss the nominal ratio by up to 2.9 %
@@ -26,11 +26,11 @@ def entry_problems(
     yield from _written_twice("input", entry, {})
     yield from _by_resolution(model, entry)
     for name, accepted in (("with_input_file", model.input_files_max), ("with_last_frame", model.last_frame)):
-        endpoint: EndpointFile | None = getattr(entry, name)
-        if endpoint is not None and not accepted:
+        target: TargetFile | None = getattr(entry, name)
+        if target is not None and not accepted:
             yield f"{name}: this model accepts no such file"
-        elif endpoint is not None:
-            yield from (f"{name}.{message}" for message in _endpoint(model, entry, endpoint))
+        elif target is not None:
+            yield from (f"{name}.{message}" for message in _target(model, entry, target))
     for name in sorted(set(entry.narrows) - set(by_name)):
         yield f"narrows.{name}: is not a field of this model"
     for name, rule in entry.rules().items():
@@ -42,19 +42,19 @@ def entry_problems(
                 yield from (f"input.{name}: {message}" for message in _pixels(rule, sizes))
 
 
-def _endpoint(model: ModelFile, entry: ProviderEntryFile, endpoint: EndpointFile) -> Iterator[str]:
-    yield from _by_resolution(model, endpoint)
-    yield from _written_twice("members", entry, endpoint.members)
+def _target(model: ModelFile, entry: ProviderEntryFile, target: TargetFile) -> Iterator[str]:
+    yield from _by_resolution(model, target)
+    yield from _written_twice("members", entry, target.members)
     rules = entry.rules()
-    for name in endpoint.members:
-        if name not in rules or rules[name].to is None or name in endpoint.omits:
+    for name in target.members:
+        if name not in rules or rules[name].to is None or name in target.omits:
             yield f"members.{name}: is not sent, so it cannot have another name"
-    for name in endpoint.omits:
+    for name in target.omits:
         if name != RATIO or RATIO not in rules:
             yield f"omits.{name}: only the ratio may be left to the file"
 
 
-def _by_resolution(model: ModelFile, entry: ProviderEntryFile | EndpointFile) -> Iterator[str]:
+def _by_resolution(model: ModelFile, entry: ProviderEntryFile | TargetFile) -> Iterator[str]:
     endpoints = entry.native_model_by_resolution
     if endpoints and set(endpoints) != set(model.resolutions):
         yield "native_model_by_resolution: must have exactly the resolutions"

@@ -13,7 +13,7 @@ from cli.output import print_json, print_table
 from embedded.config import DATA_DEFAULT
 
 if TYPE_CHECKING:
-    from store.generation_record import GenerationRecord
+    from store.shown import ShownGeneration
 
 LIMIT_DEFAULT = 20
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -27,13 +27,13 @@ def list_generations(
 ) -> None:
     """List the newest generations of an account."""
     from cli.accounts import account_named
-    from store import generations
+    from store import shown
     from store.connection import Pool, single
 
-    async def step(_: Deployment, pool: Pool) -> list[GenerationRecord]:
+    async def step(_: Deployment, pool: Pool) -> list[ShownGeneration]:
         async with single(pool) as conn:
             owner = await account_named(conn, account)
-            records, _total = await generations.page(conn, owner.account_id, limit=limit, offset=0)
+            records, _total = await shown.page(conn, owner.account_id, limit=limit, offset=0)
             return records
 
     records = with_database(data, step)
@@ -56,7 +56,7 @@ def age(since: timedelta) -> str:
     return next((f"{seconds // size} {name}" for size, name in _UNITS if seconds >= size), f"{seconds} s")
 
 
-def _document(record: GenerationRecord) -> dict[str, object]:
+def _document(record: ShownGeneration) -> dict[str, object]:
     return {
         "generation_id": record.generation_id,
         "status": record.status,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 MINUTE = timedelta(minutes=1)
 _MS = timedelta(milliseconds=1)
@@ -23,9 +24,12 @@ class Limit:
     most: int
     window: timedelta = MINUTE
 
+    @cached_property
+    def window_ms(self) -> int:
+        return self.window // _MS
 
-@dataclass(frozen=True)
-class Ask:
+
+class Ask(NamedTuple):
     """Whether one more fits into a limit of `key`; it is counted when it does, unless this is only a look."""
 
     limit: Limit
@@ -33,8 +37,7 @@ class Ask:
     counted: bool = True
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a limit stands after an ask. Times are Unix milliseconds by the clock of whoever counts."""
 
     limit: Limit
@@ -66,8 +69,7 @@ class Counters(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Buckets:
+class Buckets(NamedTuple):
     """What is counted in the window that began at `start_ms`, and in the one before it."""
 
     start_ms: int
@@ -84,18 +86,14 @@ class Buckets:
         return self
 
 
-def window_ms(limit: Limit) -> int:
-    return limit.window // _MS
-
-
 def fits(limit: Limit, seen: Buckets, now_ms: int) -> bool:
     """Whether one more fits. In whole milliseconds, so that every implementation of the port agrees to the last one."""
-    return _used_ms(limit, seen, now_ms) + window_ms(limit) <= limit.most * window_ms(limit)
+    return _used_ms(limit, seen, now_ms) + limit.window_ms <= limit.most * limit.window_ms
 
 
 def standing(limit: Limit, seen: Buckets, now_ms: int, *, fitted: bool) -> Standing:
     """After an ask that fitted, or did not; `seen` holds it already when it was counted."""
-    window = window_ms(limit)
+    window = limit.window_ms
     left = limit.most * window - _used_ms(limit, seen, now_ms)
     return Standing(
         limit=limit,
@@ -109,13 +107,13 @@ def standing(limit: Limit, seen: Buckets, now_ms: int, *, fitted: bool) -> Stand
 
 def _used_ms(limit: Limit, seen: Buckets, now_ms: int) -> int:
     """What counts, times the length of the window."""
-    left_ms = window_ms(limit) - (now_ms - seen.start_ms)
-    return seen.before * left_ms + seen.count * window_ms(limit)
+    left_ms = limit.window_ms - (now_ms - seen.start_ms)
+    return seen.before * left_ms + seen.count * limit.window_ms
 
 
 def _free_after_ms(limit: Limit, seen: Buckets) -> int:
     """From the beginning of this window until the older bucket has faded enough for one more."""
-    window = window_ms(limit)
+    window = limit.window_ms
     if seen.before and seen.count < limit.most:
         return window - (limit.most - 1 - seen.count) * window // seen.before
     return 2 * window - (limit.most - 1) * window // seen.count  # only when this window has become the older one

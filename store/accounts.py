@@ -83,10 +83,9 @@ async def update(conn: AsyncConnection[Any], account: Account) -> Account:
     return updated
 
 
-async def close(conn: AsyncConnection[Any], account_id: str) -> int:
-    """For good, and frozen with it: open holds may end, new ones are refused. Answers how many keys it revoked."""
+async def close(conn: AsyncConnection[Any], account_id: str) -> None:
+    """For good, and frozen with it: open holds may end, new ones are refused. Its keys find no account any more."""
     await conn.execute(_QUERIES["close"], {"account_id": account_id})
-    return (await conn.execute(_QUERIES["revoke_keys"], {"account_id": account_id})).rowcount
 
 
 async def set_frozen(conn: AsyncConnection[Any], account_id: str, *, frozen: bool) -> None:

@@ -41,14 +41,9 @@ class GenerationRecord:
     files_removed: bool  # nothing is stored for it any more
     deleted_at: datetime | None
 
-    @property
-    def total_time_s(self) -> float | None:
-        """From acceptance to the end."""
-        return (self.completed_at - self.created_at).total_seconds() if self.completed_at else None
-
 
 def record_of(row: Mapping[str, Any]) -> GenerationRecord:
-    """A row of the statements `get` and `page`."""
+    """A row of the statement `get`."""
     return GenerationRecord(
         **{
             **row,

@@ -169,18 +169,6 @@ async def get(conn: AsyncConnection[Any], account_id: str, generation_id: str) -
     return record_of(row) if row else None
 
 
-async def page(
-    conn: AsyncConnection[Any], account_id: str, *, limit: int, offset: int
-) -> tuple[list[GenerationRecord], int]:
-    """The account's generations, newest first, and how many there are in all. Deleted ones are left out."""
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_QUERIES["page"], {"account_id": account_id, "limit": limit, "offset": offset})
-        records = [record_of(row) for row in await cursor.fetchall()]
-    counted = await conn.execute(_QUERIES["count"], {"account_id": account_id})
-    row = await counted.fetchone()
-    return records, row[0] if row else 0
-
-
 async def in_flight(conn: AsyncConnection[Any], account_id: str, media_type: MediaType) -> int:
     """How many of the account's generations have not ended."""
     cursor = await conn.execute(_QUERIES["in_flight"], {"account_id": account_id, "media_type": media_type})

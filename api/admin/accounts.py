@@ -81,6 +81,7 @@ async def list_accounts(
     openapi_extra=answering(samples.ACCOUNT_READ),
 )
 async def show_account(request: Request, _: OperatorCaller, handles: Handles, account_id: str) -> Response:
+    """One account, a closed one too."""
     async with single(handles.pool) as conn:
         return success(request, "Account", _shown(await account_of(conn, account_id)))
 
@@ -125,16 +126,16 @@ async def update_account(
 @router.post(
     "/{account_id}/close",
     responses={
-        200: {"model": schemas.Success[shapes.AccountClosed]},
+        200: {"model": schemas.Success[shapes.AccountShown]},
         **documented(e.ResourceNotFound, e.StateConflict),
     },
     openapi_extra=answering(samples.ACCOUNT_CLOSED),
 )
 async def close_account(request: Request, caller: OperatorCaller, handles: Handles, account_id: str) -> Response:
-    """For good: its keys are revoked, nothing new starts, what is in flight may end. Its books and name are kept."""
+    """For good: its keys stop working, nothing new starts, what is in flight may end. Its books and name are kept."""
     async with transaction(handles.pool) as conn:
         account = await open_account(conn, account_id)
-        keys_revoked = await accounts.close(conn, account.account_id)
+        await accounts.close(conn, account.account_id)
         await note(
             conn,
             request,
@@ -143,12 +144,11 @@ async def close_account(request: Request, caller: OperatorCaller, handles: Handl
             target_type="account",
             target_id=account.account_id,
             account_id=account.account_id,
-            details={"name": account.name, "keys_revoked": keys_revoked},
+            details={"name": account.name},
         )
         closed = await account_of(conn, account.account_id)
     handles.authenticator.forget()
-    data = shapes.AccountClosed(**_shown(closed).model_dump(), keys_revoked=keys_revoked)
-    return success(request, "Account closed", data)
+    return success(request, "Account closed", _shown(closed))
 
 
 def _known(plans: Plans, name: str) -> None:

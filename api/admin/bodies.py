@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from api.query import WholeNumber
 from api.samples import answering
 from domain import strict_json
 from domain.errors import UnsupportedMediaType
@@ -102,8 +103,8 @@ class Slice:
 
 
 async def _slice(
-    limit: Annotated[int, Query(description="1 to 100; values outside are clamped.")] = LIMIT_DEFAULT,
-    offset: Annotated[int, Query(description="0 or more.")] = 0,
+    limit: Annotated[WholeNumber, Query(description="1 to 100; values outside are clamped.")] = LIMIT_DEFAULT,
+    offset: Annotated[WholeNumber, Query(description="0 or more.")] = 0,
 ) -> Slice:
     return Slice(limit=min(max(limit, 1), LIMIT_MAX), offset=min(max(offset, 0), OFFSET_MAX))
 

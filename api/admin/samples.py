@@ -27,7 +27,7 @@ ACCOUNT_CREATED = success("Account created", _ACCOUNT)
 ACCOUNT_READ = success("Account", _ACCOUNT)
 ACCOUNT_UPDATED = success("Account updated", _ACCOUNT | ACCOUNT_CHANGE)
 ACCOUNTS = success("Accounts", {"accounts": [_ACCOUNT]}, total=1, limit=50, offset=0)
-ACCOUNT_CLOSED = success("Account closed", _ACCOUNT | {"frozen": True, "closed_at": _AT, "keys_revoked": 1})
+ACCOUNT_CLOSED = success("Account closed", _ACCOUNT | {"frozen": True, "closed_at": _AT})
 
 _PLAN = {
     "plan": "pro",

@@ -118,10 +118,6 @@ class AccountList(Contract):
     accounts: list[AccountShown]
 
 
-class AccountClosed(AccountShown):
-    keys_revoked: int
-
-
 class PlanShown(Contract):
     plan: str
     label: str

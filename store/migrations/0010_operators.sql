@@ -42,7 +42,7 @@ ALTER TABLE store.audit_log ENABLE ALWAYS TRIGGER append_only_whole;
 
 ALTER TABLE store.accounts
     ADD COLUMN picture_url text CHECK (length(picture_url) BETWEEN 1 AND 2048),
-    ADD COLUMN closed_at timestamptz,  -- set for good: its keys are revoked, its open holds may end
+    ADD COLUMN closed_at timestamptz,  -- set for good: its keys find no account, its open holds may end
     ADD CONSTRAINT closed_is_frozen CHECK (closed_at IS NULL OR frozen_at IS NOT NULL);
 
 ALTER TABLE store.api_keys ADD COLUMN rotated_at timestamptz;  -- set: its successor exists, and it works until expires_at

@@ -98,11 +98,11 @@ CREATE TABLE store.archived_attempts (
 CREATE INDEX generations_deleted ON store.generations (account_id, created_at) WHERE deleted_at IS NOT NULL;
 
 -- What an attempt costs us: what the provider charges, and until that is known what it is expected to.
-CREATE FUNCTION store.cost_of(attempt store.attempts) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT coalesce(attempt.cost_microcredits,
-                    CASE WHEN attempt.state = 'refused' THEN 0 ELSE attempt.estimate_microcredits END)
-$$;
+CREATE VIEW store.attempt_costs AS
+SELECT generation_id, provider, state,
+       coalesce(cost_microcredits, CASE WHEN state = 'refused' THEN 0 ELSE estimate_microcredits END)
+           AS cost_microcredits
+  FROM store.attempts;
 
 -- Keep what usage counts of these generations, whose records and attempts the caller deletes in the same transaction.
 -- They are locked until its end, so two callers cannot both keep one.
@@ -117,8 +117,8 @@ BEGIN
 
     INSERT INTO store.archived_attempts AS archived (account_id, hour, provider, state, attempts, cost_microcredits)
     SELECT generation.account_id, date_trunc('hour', generation.created_at, 'UTC'), attempt.provider, attempt.state,
-           count(*), sum(store.cost_of(attempt))
-      FROM store.generations AS generation JOIN store.attempts AS attempt USING (generation_id)
+           count(*), sum(attempt.cost_microcredits)
+      FROM store.generations AS generation JOIN store.attempt_costs AS attempt USING (generation_id)
      WHERE generation_id = ANY (going)
      GROUP BY 1, 2, 3, 4
      ORDER BY 1, 2, 3, 4

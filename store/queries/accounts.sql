@@ -46,7 +46,3 @@ RETURNING account_id::text, name, email, plan, created_at, frozen_at IS NOT NULL
 -- name: close
 UPDATE store.accounts SET closed_at = clock_timestamp(), frozen_at = coalesce(frozen_at, clock_timestamp())
  WHERE account_id = %(account_id)s::uuid AND closed_at IS NULL;
-
--- name: revoke_keys
-UPDATE store.api_keys SET revoked_at = clock_timestamp()
- WHERE account_id = %(account_id)s::uuid AND revoked_at IS NULL;

@@ -38,21 +38,6 @@ SELECT generation_id::text, account_id::text, status, abandoned, region, model, 
  WHERE generation_id = %(generation_id)s::uuid
    AND (%(account_id)s::uuid IS NULL OR account_id = %(account_id)s::uuid AND deleted_at IS NULL);
 
--- name: page
-SELECT generation_id::text, account_id::text, status, abandoned, region, model, media_type, params, output_count,
-       output_format, provider_order, prediction_id::text, provider_used, quote_microcredits, price_version,
-       settled_microcredits, api_key_id::text, replay_of::text, created_at, started_at, completed_at, predict_time_s,
-       error_code, error_message, provider_errors, files_removed_at IS NOT NULL AS files_removed, deleted_at,
-       (SELECT jsonb_agg(to_jsonb(asset) - 'generation_id' - 'index' ORDER BY index)
-          FROM store.assets AS asset WHERE asset.generation_id = generation.generation_id) AS assets
-  FROM store.generations AS generation
- WHERE account_id = %(account_id)s::uuid AND deleted_at IS NULL
- ORDER BY created_at DESC, generation_id DESC
- LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint;
-
--- name: count
-SELECT count(*) FROM store.generations WHERE account_id = %(account_id)s::uuid AND deleted_at IS NULL;
-
 -- name: in_flight
 SELECT count(*) FROM store.generations
  WHERE account_id = %(account_id)s::uuid AND media_type = %(media_type)s AND completed_at IS NULL;

@@ -11,8 +11,8 @@ WITH span AS MATERIALIZED (
 ), attempted AS (  -- looked up one by one: the table of all attempts is never read for one account
     SELECT attempt.provider, attempt.state, count(*) AS attempts, sum(attempt.cost) AS cost
       FROM recorded CROSS JOIN LATERAL (
-               SELECT provider, state, store.cost_of(attempts) AS cost FROM store.attempts
-                WHERE attempts.generation_id = recorded.generation_id OFFSET 0) AS attempt
+               SELECT provider, state, cost_microcredits AS cost FROM store.attempt_costs
+                WHERE attempt_costs.generation_id = recorded.generation_id OFFSET 0) AS attempt
      GROUP BY attempt.provider, attempt.state
     UNION ALL
     SELECT provider, state, attempts, cost_microcredits FROM store.archived_attempts

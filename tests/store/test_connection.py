@@ -131,7 +131,7 @@ async def test_a_canceled_caller_gives_its_connection_back(own_pool: Pool) -> No
 
 
 def test_named_statements_are_read_from_their_file() -> None:
-    queries = sql.load("accounts")
+    queries = sql.load("idempotency")
 
-    assert set(queries) == {"create", "get", "by_name", "freeze"}
-    assert queries["get"].startswith(b"SELECT")
+    assert set(queries) == {"claim", "complete", "free", "purge"}
+    assert queries["claim"].startswith(b"SELECT")

@@ -54,7 +54,6 @@ async def test_a_success_settles_and_keeps_the_assets(conn: Conn, account_id: st
         QUOTE,
     )
     assert record.predict_time_s == 1.5
-    assert record.total_time_s is not None
     assert record.completed_at is not None
     assert record.started_at is not None
     assert record.created_at <= record.started_at <= record.completed_at
