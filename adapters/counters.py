@@ -52,7 +52,7 @@ class InProcessCounters:
         seen = seen.at(now_ms, window)
         fitted = fits(ask.limit, seen, now_ms)
         if fitted and ask.counted:
-            seen = Buckets(seen.start_ms, seen.before, seen.count + 1)
+            seen = Buckets(seen.start_ms, seen.before, seen.current + 1)
             self._buckets[name] = (seen.start_ms + 2 * window, seen)
         return standing(ask.limit, seen, now_ms, fitted=fitted)
 

@@ -23,8 +23,6 @@ ADDRESSES_TRIED_MAX = 3
 RESOLVING_MAX = 64
 KEEPALIVE = timedelta(seconds=15)
 
-_RESOLVING = ThreadPoolExecutor(RESOLVING_MAX, thread_name_prefix="resolve")
-
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 
@@ -33,14 +31,22 @@ class NameUnresolvedError(httpcore.ConnectError):
     """The name has no address."""
 
 
-async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """All addresses of a name, in the order to try them. Raises OSError.
+def new_resolver() -> Resolver:
+    """Answers all addresses of a name, in the order to try them. Raises OSError.
 
     In threads of its own: a name whose server does not answer keeps one busy long after we have given up on it.
     """
-    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    found = await asyncio.get_running_loop().run_in_executor(_RESOLVING, ask)
-    return [str(address[0]) for *_, address in found]
+    threads = ThreadPoolExecutor(RESOLVING_MAX, thread_name_prefix="resolve")
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
+        return [str(address[0]) for *_, address in found]
+
+    return resolve
+
+
+system_resolver = new_resolver()
 
 
 def pinned_pool(

@@ -10,13 +10,16 @@ from ssl import SSLContext
 
 import httpcore
 
-from adapters.pinned_network import FAILURES, NameUnresolvedError, Resolver, pinned_pool, system_resolver, wire_url
-from domain.addresses import AddressRules
+from adapters.pinned_network import FAILURES, NameUnresolvedError, Resolver, new_resolver, pinned_pool, wire_url
+from domain.addresses import NOT_PUBLIC, AddressRules
 from domain.errors import AddressRefused
 
 REPLY_BYTES_MAX = 64 * 2**10
 HEAD_BYTES = 2**10
 RESOLVED_WITHIN_S = 3.0
+
+_REFUSED = "address refused: "
+_resolver = new_resolver()  # customers choose the names, and how long it takes to resolve them
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class WebhookSender:
         allow_private: bool = False,
         *,
         connections_max: int = 100,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver = _resolver,
         network: httpcore.AsyncNetworkBackend | None = None,
         ssl_context: SSLContext | None = None,
     ) -> None:
@@ -59,7 +62,7 @@ class WebhookSender:
         except TimeoutError:
             received.append(WebhookReply(None, error="timed out"))
         except AddressRefused as refused:
-            received.append(WebhookReply(None, error=f"address refused: {refused.message}"))
+            received.append(WebhookReply(None, error=f"{_REFUSED}{refused.message}"))
         except FAILURES as failure:
             received.append(WebhookReply(None, error=_words(failure)))
         return received[0]  # an answer whose body broke off or came too slowly is an answer
@@ -85,7 +88,7 @@ class WebhookSender:
 class AddressCheck:
     """Whether webhooks may go to an address: at its registration. Each attempt looks again."""
 
-    def __init__(self, allow_private: bool = False, *, resolver: Resolver = system_resolver) -> None:
+    def __init__(self, allow_private: bool = False, *, resolver: Resolver = _resolver) -> None:
         self._rules = AddressRules(all_private=allow_private)
         self._resolver = resolver
 
@@ -106,8 +109,8 @@ def _text(data: bytes | bytearray) -> str:
 
 
 def _words(failure: BaseException) -> str:
-    if isinstance(failure, NameUnresolvedError):
-        return "the name does not resolve"
+    if isinstance(failure, NameUnresolvedError):  # as a private one, or the log would tell which names exist inside
+        return f"{_REFUSED}{NOT_PUBLIC}"
     if isinstance(failure, httpcore.ConnectError):
         return "TLS failed" if isinstance(failure.__context__, ssl.SSLError) else "could not connect"
     return "timed out" if isinstance(failure, httpcore.TimeoutException) else "the connection broke off"

@@ -1,6 +1,6 @@
 """Composition root of the HTTP side: what is opened and closed, the routers, the error handlers.
 
-`uvicorn api.app:create_app --factory` serves it. It starts when PostgreSQL or Temporal is down: `/readyz` says so.
+`python -m api` serves it. It starts when PostgreSQL or Temporal is down: `/readyz` says so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -41,7 +41,7 @@ from api.admin.routes import ROUTERS as ADMIN_ROUTERS
 from api.authentication import Authenticator
 from api.client_address import ClientAddress
 from api.edge import Edge
-from api.envelope import json_response
+from api.envelope import encoded
 from api.errors import answer_invalid_query, answer_named_failure, answer_routing_failure
 from api.input_files import InputFiles
 from api.openapi import document
@@ -117,8 +117,14 @@ def reference() -> str:
 
 
 def _openapi_route(app: FastAPI) -> Callable[[], Any]:
+    """It needs no key, so it may cost nothing: the document is spelled out once."""
+
+    @cache
+    def spelled() -> bytes:
+        return encoded(document(app))
+
     async def openapi() -> Response:
-        return json_response(document(app), 200)
+        return Response(spelled(), media_type="application/json")
 
     return openapi
 

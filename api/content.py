@@ -19,6 +19,7 @@ from api.dependencies import Handles, Reader, Remover
 from api.envelope import optional_timestamp, success, timestamp
 from api.errors import documented
 from api.failures import engine_unanswered, named_failure
+from api.query import WholeNumber
 from api.services import Services
 from domain import errors as e
 from domain.assets import ObjectStore, generation_folder
@@ -47,8 +48,8 @@ async def list_generations(
     request: Request,
     caller: Reader,
     handles: Handles,
-    limit: Annotated[int, Query(description="1 to 100; values outside are clamped.")] = LIMIT_DEFAULT,
-    offset: Annotated[int, Query(description="0 or more.")] = 0,
+    limit: Annotated[WholeNumber, Query(description="1 to 100; values outside are clamped.")] = LIMIT_DEFAULT,
+    offset: Annotated[WholeNumber, Query(description="0 or more.")] = 0,
 ) -> Response:
     """The account's generations, newest first; deleted ones are not listed."""
     limit, offset = min(max(limit, 1), LIMIT_MAX), min(max(offset, 0), OFFSET_MAX)

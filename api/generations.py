@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -106,7 +107,7 @@ async def _answered(handles: Services, ask: Ask) -> Response:
     body = strict_json.parse(ask.raw)
     generation_id = str(uuid.uuid4())
     if key is None:
-        return Response(await _created(handles, ask, body, generation_id), media_type="application/json")
+        return Response(await _created(handles, ask, body, generation_id, math.inf), media_type="application/json")
     claimant = idempotency.Claimant(
         account_id=ask.caller.account_id,
         key=key,
@@ -124,7 +125,8 @@ async def _answered(handles: Services, ask: Ask) -> Response:
     return Response(answer.body, media_type="application/json")
 
 
-async def _created(handles: Services, ask: Ask, body: object, generation_id: str) -> bytes:
+async def _created(handles: Services, ask: Ask, body: object, generation_id: str, admit_by: float) -> bytes:
+    """`admit_by`: an admission later than this is refused, however much time the steps before it took."""
     planned = plan_generation(
         handles.catalogue,
         account_id=ask.caller.account_id,
@@ -142,7 +144,7 @@ async def _created(handles: Services, ask: Ask, body: object, generation_id: str
         addresses=handles.addresses,
     )
     async with handles.input_files.kept(planned) as ready:
-        return await _started(handles, ask, ready)
+        return await _started(handles, ask, replace(ready, admit_by=min(ready.admit_by, admit_by)))
 
 
 async def _started(handles: Services, ask: Ask, planned: GenerationRequest) -> bytes:
@@ -161,9 +163,10 @@ async def _started(handles: Services, ask: Ask, planned: GenerationRequest) -> b
 
 
 async def _recovered(handles: Services, ask: Ask, generation_id: str) -> bytes | None:
-    """The answer that an earlier request owes. None for a generation that has been deleted since."""
+    """The answer that an earlier request owes, for a generation that was deleted since as well: it was paid for under
+    this key. None when its record is gone."""
     async with single(handles.pool) as conn:
-        record = await generations.get(conn, ask.caller.account_id, generation_id)
+        record = await generations.get(conn, None, generation_id)  # the claim says whose it is
     if record is None:
         return None
     if record.status is GenerationStatus.CANCELED:

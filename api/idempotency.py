@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -73,11 +74,12 @@ async def once(
     pool: Pool,
     claimant: Claimant,
     *,
-    create: Callable[[], Awaitable[bytes]],
+    create: Callable[[float], Awaitable[bytes]],
     recover: Callable[[str], Awaitable[bytes | None]],
 ) -> Answer:
     """Create under the key, or repeat what was answered under it.
 
+    `create` is told until when it may have something admitted: later, another request may have taken over the key.
     `recover` finishes the answer of a generation whose request died unanswered; None when nothing is left of it.
     Raises IdempotencyKeyReused, IdempotencyInProgress and whatever `create` raises; a refusal frees the key.
     """
@@ -96,7 +98,7 @@ async def once(
         case ClaimState.MISMATCH:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another request.")
         case ClaimState.NEW:
-            return await _create(pool, claimant, create)
+            return await _create(pool, claimant, partial(create, claim.admit_by))
         case _:
             raise IdempotencyInProgress(
                 "The first request with this Idempotency-Key has not been answered yet.", retry_after=RETRY_AFTER

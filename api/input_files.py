@@ -109,7 +109,8 @@ class InputFiles:
 
     @asynccontextmanager
     async def kept(self, request: GenerationRequest) -> AsyncIterator[GenerationRequest]:
-        """The request as it may be started: with copies of its files, and time left for its admission.
+        """The request as it may be started: with copies of its files, and time left for its admission. One that slept
+        on the way has none left: the sweep may have taken its copies.
 
         A refusal in the block removes the copies; whatever else happens there leaves them to the sweep. Raises the
         InputFileRefused family with the `field` and `index` of the first file that cannot be used,
@@ -122,8 +123,9 @@ class InputFiles:
         keys, copies = await self._copied(request, places)
         ready = input_files.handing_on(self._catalogue.model(request.model), request, copies)
         admit_by = max(request.admit_by, time.time() + ADMISSION_TIME_MIN.total_seconds())
+        latest = request.admit_by + (self._time_max + COPY_TIME_MIN + ADMISSION_TIME_MIN).total_seconds()
         try:
-            yield replace(ready, admit_by=admit_by)
+            yield replace(ready, admit_by=min(admit_by, latest))
         except (AdmissionUnknown, FailedAfterStart):
             raise  # the generation may exist
         except ControlPlaneError:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from domain.errors import AuthenticationFailed, AuthRateLimited, RateLimitExceeded
 from domain.limits import Ask, Counters, Limit, Standing
+from domain.networks import holder_of
 from domain.plans import Plans
 from store.keys import KeyOwner
 
@@ -82,14 +83,17 @@ class RequestLimit:
 
 
 class AttemptLimit:
-    """Failed authentications per source address: keys must not be tried out. What succeeds is not counted."""
+    """Failed authentications per source address, an IPv6 /64 being one: keys must not be tried out.
+
+    What succeeds is not counted.
+    """
 
     def __init__(self, counters: Counters, limit: Limit = FAILED_AUTHENTICATIONS) -> None:
         self._counters = counters
         self._limit = limit
 
     def ask(self, request: Request, *, counted: bool = False) -> Ask:
-        return Ask(self._limit, request.state.client_ip or "unknown", counted)
+        return Ask(self._limit, holder_of(request.state.client_ip or "unknown"), counted)
 
     def check(self, request: Request, standing: Standing) -> None:
         """Raises AuthRateLimited, and then the answer carries this limit's window: no account is known."""

@@ -17,6 +17,7 @@ CLIENT_GONE = 499  # nobody was left to answer; as nginx calls it
 PARAMETERS = frozenset({"audio", "count", "days", "duration", "limit", "offset", "resolution"})
 _PARAMETERS_MAX = 20
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9.+:-]{0,16}\Z")  # shorter than any key
+_KEY = re.compile(r"(by[eo]_)[A-Za-z0-9_-]{6,}")  # more than the prefix that may be shown
 _PATH_MAX, _HEADER_MAX = 512, 256
 _HEADERS = {  # in the order in which an entry has them
     b"user-agent": 0,
@@ -90,6 +91,6 @@ def _header(value: bytes) -> str:
 
 
 def _clean(text: str, chars_max: int) -> str:
-    """Bounded, and without what a terminal, a spreadsheet or PostgreSQL would take for a command."""
-    text = text[:chars_max]
+    """Bounded, without a key that strayed there, and what a terminal or PostgreSQL would take for a command."""
+    text = _KEY.sub(r"\1?", text)[:chars_max]
     return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)

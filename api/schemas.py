@@ -9,13 +9,21 @@ from __future__ import annotations
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 Data = TypeVar("Data")
 
-RequestId = Field(description="`req_` and 32 hexadecimal digits; the same as the header X-Request-Id.")
-Timestamp = Field(description="ISO 8601 in UTC with milliseconds.", examples=["2026-06-02T08:15:30.412Z"])
+RequestId = Field(pattern=r"^req_[0-9a-f]{32}$", description="The same as the header X-Request-Id.")
+Timestamp = Field(
+    pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+    description="ISO 8601 in UTC with milliseconds.",
+    examples=["2026-06-02T08:15:30.412Z"],
+)
 MediaTypeName = Literal["image", "video"]
 StatusName = Literal["pending", "processing", "succeeded", "failed", "canceled"]
+
+
+Absent = SkipJsonSchema[None]  # in the type of a field that is left out where it does not apply, and never null
 
 
 class Contract(BaseModel):
@@ -48,12 +56,12 @@ class ProviderErrorItem(Contract):
 
 
 class ErrorBody(Contract):
-    code: str = Field(examples=["BSE1004"])
-    type: str = Field(examples=["insufficient_credits"])
+    code: str = Field(pattern="^BSE[0-9]{4}$", examples=["BSE1004"])
+    type: str = Field(pattern="^[a-z0-9_]+$", examples=["insufficient_credits"])
     message: str
     retryable: bool = Field(description="True: nothing was started and nothing is held; the same request may work.")
-    details: dict[str, Any] | None = None
-    provider_errors: list[ProviderErrorItem] | None = None
+    details: dict[str, Any] | Absent = None
+    provider_errors: list[ProviderErrorItem] | Absent = None
 
 
 class Failure(Contract):
@@ -95,24 +103,24 @@ class Generation(BaseModel):
     generation_prediction_id: str | None
     generation_status: StatusName
     generation_prompt: str
-    generation_ratio: str | None = None
+    generation_ratio: str | Absent = None
     generation_output_format: str
     generation_output_number: int
     generation_input_file: list[str] | None = Field(description="As they were asked for.")
-    generation_input_file_last_content: str | None = Field(None, description="Videos with a last frame only.")
-    generation_duration: float | None = Field(None, description="Seconds; videos only.")
-    generation_resolution: str | None = None
-    generation_generate_audio: bool | None = None
-    generation_audio_mode: Literal["audio", "noaudio"] | None = None
+    generation_input_file_last_content: str | Absent = Field(None, description="Videos with a last frame only.")
+    generation_duration: float | Absent = Field(None, description="Seconds; videos only.")
+    generation_resolution: str | Absent = None
+    generation_generate_audio: bool | Absent = None
+    generation_audio_mode: Literal["audio", "noaudio"] | Absent = None
     generation_output_file: list[str] | None = Field(description="Signed addresses, when succeeded.")
     generation_created_at: str = Timestamp
     generation_started_at: str | None
     generation_completed_at: str | None
     generation_metrics_total_time: float | None = Field(description="Seconds from creation to the end.")
     generation_metrics_predict_time: float | None = Field(description="Seconds, as the provider reports them.")
-    generation_error: str | None = Field(None, description="Only when failed.")
-    generation_error_code: str | None = Field(None, description="Only when failed.")
-    generation_removed: bool | None = Field(None, description="Only after the output files were removed.")
+    generation_error: str | Absent = Field(None, description="Only when failed.")
+    generation_error_code: str | Absent = Field(None, description="Only when failed.")
+    generation_removed: bool | Absent = Field(None, description="Only after the output files were removed.")
 
 
 class GenerationList(Contract):
@@ -215,9 +223,9 @@ class Estimate(Contract):
     model_identifier: str
     model_type: MediaTypeName
     assets_count: int
-    cost_per_second: float | None = Field(None, description="Credits; videos only.")
-    duration_seconds: float | None = Field(None, description="Videos only.")
-    resolution: str | None = Field(None, description="Videos priced by resolution only.")
+    cost_per_second: float | Absent = Field(None, description="Credits; videos only.")
+    duration_seconds: float | Absent = Field(None, description="Videos only.")
+    resolution: str | Absent = Field(None, description="Videos priced by resolution only.")
     cost_per_generation: float
     cost_total_consumed: float
     credit_balance: float | None = Field(description="Null when the balance could not be read.")
@@ -231,9 +239,9 @@ class ModelSchema(Contract):
     generation_output_format: list[str]
     generation_output_number: int
     generation_input_file: bool
-    generation_duration: list[float] | None = Field(None, description="Seconds; videos only.")
-    generation_resolution: list[str] | None = None
-    generation_generate_audio: bool | None = None
+    generation_duration: list[float] | Absent = Field(None, description="Seconds; videos only.")
+    generation_resolution: list[str] | Absent = None
+    generation_generate_audio: bool | Absent = None
 
 
 class LibraryModel(Contract):
@@ -314,7 +322,7 @@ class ModelProvider(Contract):
 class ModelHealth(Contract):
     model_identifier: str
     model_type: Literal["image", "video", "unknown"]
-    model_pricing: float | None = Field(None, description="Credits per file or second; of the cheapest tier.")
+    model_pricing: float | Absent = Field(None, description="Credits per file or second; of the cheapest tier.")
     providers: dict[str, ModelProvider]
 
 
@@ -330,14 +338,14 @@ class StorageHealth(Contract):
     healthy: bool
     latency_ms: int
     bucket: str
-    error: str | None = Field(None, description="Only when not healthy.")
+    error: str | Absent = Field(None, description="Only when not healthy.")
 
 
 class CacheHealth(Contract):
     service: Literal["redis"] = Field(description="Whatever the cache is.")
     healthy: bool
     latency_ms: int
-    error: str | None = Field(None, description="Only when not healthy.")
+    error: str | Absent = Field(None, description="Only when not healthy.")
 
 
 # --- beside the envelope ------------------------------------------------------------------------------------------

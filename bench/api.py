@@ -1,7 +1,7 @@
 """What a request to the API costs beside a bare route (bench/bare.py), on the same PostgreSQL with the same client.
 
-Each operation is measured right after the bare route, in every round, and compared with that neighbour: a machine that
-slows down slows both. Throughput tells what one process answers; CPU per request is the steadier ratio.
+Each operation is measured right after its bare routes, in every round, and compared with these neighbours: a machine
+that slows down slows both. Throughput tells what one process answers; CPU per request is the steadier ratio.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 
 import httpx
@@ -27,11 +28,27 @@ from embedded.config import HOST
 from embedded.health import get
 from embedded.ports import free_ports
 from embedded.running import RunningStack
-from embedded.stack import HTTP_FLAGS
 
+# As `python -m api` serves.
+HTTP_FLAGS = (
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+    "--no-proxy-headers",
+)
 CONNECTIONS = 16
 KEPT_GENERATIONS = 100
-OPERATIONS = ("status", "get", "list", "list_50", "create")
+BESIDE = {  # each operation, and the bare routes that it is compared with
+    "status": ("bare",),
+    "get": ("bare",),
+    "list": ("bare", "bare_list"),
+    "list_50": ("bare", "bare_list_50"),
+    "create": ("bare",),
+}
 MODEL = "bfl/flux-schnell"
 ASK = {"generation_prompt": "a harbour at dawn", "generation_ratio": "1:1", "generation_output_format": "png"}
 
@@ -49,38 +66,32 @@ class Side:
         return self.server_cpu_ms + self.postgres_cpu_ms
 
 
-@dataclass(frozen=True)
-class Pair:
-    bare: Side
-    own: Side
-
-
 async def measure(stack: RunningStack, console: Console, *, rounds: int, seconds: float) -> dict[str, float]:
     """Its figures by name; each side of each ratio is under load for so many seconds in each round."""
     reader, *writers = await open_accounts(stack.settings_environment(), 1 + CONNECTIONS, name="api")
-    generations = await _kept_generations(stack, reader)
-    asked = _requests(reader, generations, writers)
-    least = [request("GET", f"/accounts/{account.account_id}") for account in (reader, *writers)]
-    pairs: dict[str, list[Pair]] = {name: [] for name in OPERATIONS}
+    asked = _requests(reader, await _kept_generations(stack, reader), writers)
+    taken: list[dict[str, dict[str, Side]]] = []  # of each round, by operation and side
     async with _bare_server(stack) as (bare_port, bare_pid):
-        postgres = stack.pids["postgres"]
-        for number in range(rounds + 1):  # the first one warms up
-            for name in OPERATIONS:
-                beside = await _side(Job(bare_port, least, CONNECTIONS, seconds), bare_pid, postgres, stack)
-                own_job = Job(stack.config.ports.api, asked[name], CONNECTIONS, seconds)
-                own = await _side(own_job, stack.pids["api"], postgres, stack)
-                if number == 0:
-                    continue
-                pairs[name].append(Pair(beside, own))
-                console.print(
-                    f"round {number}/{rounds}: {name} {own.load.per_second:.0f}/s, bare {beside.load.per_second:.0f}/s"
-                )
-    return _figures(pairs)
+        for number in range(rounds + 1):  # the first one warms up, and is forgotten
+            taken.append({})
+            for operation, beside in BESIDE.items():
+                sides = taken[-1][operation] = {}
+                for name in (*beside, operation):
+                    bare_side = name != operation
+                    port, pid = (bare_port, bare_pid) if bare_side else (stack.config.ports.api, stack.pids["api"])
+                    sides[name] = await _side(Job(port, asked[name], CONNECTIONS, seconds), pid, stack)
+                speeds = ", ".join(f"{name} {side.load.per_second:.0f}/s" for name, side in sides.items())
+                console.print(f"round {number}/{rounds}: {speeds}")
+    return _figures(taken[1:])
 
 
 def _requests(reader: BenchAccount, generations: list[str], writers: list[BenchAccount]) -> dict[str, list[str]]:
-    """What each operation asks for, in turn."""
+    """What each side of each ratio is asked, in turn."""
+    listed = f"/accounts/{reader.account_id}/generations"
     return {
+        "bare": [request("GET", f"/accounts/{account.account_id}") for account in (reader, *writers)],
+        "bare_list": [request("GET", f"{listed}?limit=10")],
+        "bare_list_50": [request("GET", f"{listed}?limit=50")],
         "status": [request("GET", "/v1/status", key=reader.key)],
         "get": [request("GET", f"/v1/content/{each}", key=reader.key) for each in generations],
         "list": [request("GET", "/v1/content/list?limit=10", key=reader.key)],
@@ -89,26 +100,33 @@ def _requests(reader: BenchAccount, generations: list[str], writers: list[BenchA
     }
 
 
-async def _side(job: Job, server_pid: int, postgres_pid: int, stack: RunningStack) -> Side:
+async def _side(job: Job, server_pid: int, stack: RunningStack) -> Side:
     """The load and its CPU, with what it leaves behind: a created generation is paid for when it has ended."""
-    before = cpu.seconds(server_pid), cpu.seconds(postgres_pid)
+    pids = (server_pid, stack.pids["postgres"])
+    before = [cpu.seconds(pid) for pid in pids]
     load = await run(job)
     await _all_ended(stack)
-    spent = cpu.seconds(server_pid) - before[0], cpu.seconds(postgres_pid) - before[1]
-    return Side(load, *(each * 1000 / load.answered for each in spent))
+    spent_ms = [(cpu.seconds(pid) - then) * 1000 / load.answered for pid, then in zip(pids, before, strict=True)]
+    return Side(load, *spent_ms)
 
 
-def _figures(pairs: Mapping[str, list[Pair]]) -> dict[str, float]:
-    every_bare = [pair.bare for of_one in pairs.values() for pair in of_one]
-    figures = _of_one_side("api.bare", every_bare)
-    for name, measured in pairs.items():
-        own = f"api.{name}"
-        figures |= _of_one_side(own, [pair.own for pair in measured])
-        figures[f"{own}_vs_bare"] = median(p.own.load.per_second / p.bare.load.per_second for p in measured)
-        figures[f"{own}_cpu_vs_bare"] = median(p.own.server_cpu_ms / p.bare.server_cpu_ms for p in measured)
-        figures[f"{own}_cpu_with_postgres_vs_bare"] = median(p.own.cpu_ms / p.bare.cpu_ms for p in measured)
-    both = every_bare + [pair.own for of_one in pairs.values() for pair in of_one]
-    figures["api.client_busy_max"] = max(side.load.client_cpu_s / side.load.seconds for side in both)
+def _figures(rounds: Sequence[Mapping[str, Mapping[str, Side]]]) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for operation, beside in BESIDE.items():
+        for name in beside:
+            pairs = [(of_round[operation][operation], of_round[operation][name]) for of_round in rounds]
+            ratio = f"api.{operation}_{{}}vs_{name}"
+            figures[ratio.format("")] = median(own.load.per_second / bare.load.per_second for own, bare in pairs)
+            figures[ratio.format("cpu_")] = median(own.server_cpu_ms / bare.server_cpu_ms for own, bare in pairs)
+            figures[ratio.format("cpu_with_postgres_")] = median(own.cpu_ms / bare.cpu_ms for own, bare in pairs)
+    by_name: dict[str, list[Side]] = {}
+    for sides in (sides for of_round in rounds for sides in of_round.values()):
+        for name, side in sides.items():
+            by_name.setdefault(name, []).append(side)
+    for name, measured in by_name.items():
+        figures |= _of_one_side(f"api.{name}", measured)
+    every = [side.load for measured in by_name.values() for side in measured]
+    figures["api.client_busy_max"] = max(load.client_cpu_s / load.seconds for load in every)
     return figures
 
 
@@ -188,25 +206,22 @@ async def _answering(url: str) -> None:
 
 def show(figures: Mapping[str, float]) -> None:
     table = Table(title=f"API, {CONNECTIONS} connections", title_justify="left")
-    columns = ("", "per second", "to bare", "p50 ms", "p99 ms", "CPU ms", "to bare", "with PostgreSQL", "to bare")
+    columns = ("", "per second", "p50 ms", "p99 ms", "CPU ms", "with PostgreSQL", "per second to bare", "CPU to bare")
     for column in columns:
         table.add_column(column, justify="left" if not column else "right")
-    for name in ("bare", *OPERATIONS):
+    for name in dict.fromkeys((*chain.from_iterable(BESIDE.values()), *BESIDE)):
         of = f"api.{name}"
+        ratios = [figures.get(f"{of}_{kind}vs_bare") for kind in ("", "cpu_")]
         table.add_row(
             name,
             f"{figures[f'{of}.per_second']:.0f}",
-            _ratio(figures, f"{of}_vs_bare"),
             f"{figures[f'{of}.p50_ms']:.1f}",
             f"{figures[f'{of}.p99_ms']:.1f}",
             f"{figures[f'{of}.cpu_ms']:.3f}",
-            _ratio(figures, f"{of}_cpu_vs_bare"),
             f"{figures[f'{of}.cpu_with_postgres_ms']:.3f}",
-            _ratio(figures, f"{of}_cpu_with_postgres_vs_bare"),
+            *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
         )
     Console().print(table)
+    for name in ("list", "list_50"):
+        Console().print(f"{name} to a bare list of as many rows: {figures[f'api.{name}_vs_bare_{name}']:.2f}")
     Console().print(f"the client was busy for at most {figures['api.client_busy_max']:.0%} of a core")
-
-
-def _ratio(figures: Mapping[str, float], name: str) -> str:
-    return f"{figures[name]:.2f}" if name in figures else ""

@@ -52,12 +52,8 @@ def api(
     Its settings are BABYSEA_* variables; .env.example lists them.
     """
     settings = settings_of_environment()
-    address = ("--host", host or settings.api_host, "--port", str(settings.api_port if port is None else port))
-    _become(
-        *("-m", "uvicorn", "api.app:create_app", "--factory", *address),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log"),
-        "--no-proxy-headers",  # BABYSEA_TRUSTED_PROXIES decides whom to believe, not every peer on loopback
-    )
+    port = settings.api_port if port is None else port
+    _become("-m", "api", "--host", host or settings.api_host, "--port", str(port))
 
 
 def sandbox(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from domain.errors import AddressRefused
 
 URL_BYTES_MAX = 2048
+NOT_PUBLIC = "The host has no public address."
 
 _PORTS = {"https": 443, "http": 80}
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -116,7 +117,7 @@ class AddressRules:
     def check_ip(self, text: str, host: str, port: int) -> None:
         """Raises AddressRefused unless `text`, an address of `host`, may be connected to."""
         if not self.exempt(host, port) and not is_public(text):
-            raise AddressRefused("The host is not at a public address.")
+            raise AddressRefused(NOT_PUBLIC)
 
 
 PUBLIC_ONLY = AddressRules()

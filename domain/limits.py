@@ -74,13 +74,13 @@ class Buckets(NamedTuple):
 
     start_ms: int
     before: int = 0
-    count: int = 0
+    current: int = 0
 
     def at(self, now_ms: int, window_ms: int) -> Buckets:
         """The same, seen now: a window that is over has become the older one, or is forgotten."""
         windows_over = (now_ms - self.start_ms) // window_ms
         if windows_over == 1:
-            return Buckets(self.start_ms + window_ms, before=self.count)
+            return Buckets(self.start_ms + window_ms, before=self.current)
         if windows_over > 1 or now_ms < self.start_ms:  # a clock that was set back begins anew
             return Buckets(now_ms)
         return self
@@ -108,12 +108,12 @@ def standing(limit: Limit, seen: Buckets, now_ms: int, *, fitted: bool) -> Stand
 def _used_ms(limit: Limit, seen: Buckets, now_ms: int) -> int:
     """What counts, times the length of the window."""
     left_ms = limit.window_ms - (now_ms - seen.start_ms)
-    return seen.before * left_ms + seen.count * limit.window_ms
+    return seen.before * left_ms + seen.current * limit.window_ms
 
 
 def _free_after_ms(limit: Limit, seen: Buckets) -> int:
     """From the beginning of this window until the older bucket has faded enough for one more."""
     window = limit.window_ms
-    if seen.before and seen.count < limit.most:
-        return window - (limit.most - 1 - seen.count) * window // seen.before
-    return 2 * window - (limit.most - 1) * window // seen.count  # only when this window has become the older one
+    if seen.before and seen.current < limit.most:
+        return window - (limit.most - 1 - seen.current) * window // seen.before
+    return 2 * window - (limit.most - 1) * window // seen.current  # only when this window has become the older one

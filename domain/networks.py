@@ -22,6 +22,15 @@ def address_of(text: str) -> Address | None:
     return address
 
 
+@lru_cache(maxsize=1_000)
+def holder_of(text: str) -> str:
+    """Whom an address belongs to, as far as can be told: an IPv6 host has a whole /64 to choose its address from."""
+    address = address_of(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((address, 64), strict=False))
+    return text
+
+
 def network_of(text: str) -> Network:
     """Read an address or a CIDR block; `::ffff:192.0.2.0/120` is `192.0.2.0/24`. Raises ValueError."""
     network = ipaddress.ip_network(text.strip(), strict=False)

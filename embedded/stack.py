@@ -22,10 +22,6 @@ from embedded.ports import choose_ports
 
 PROJECT = Path(__file__).parent.parent
 GENERATIONS_QUEUE = "generations"
-# Of uvicorn. Whose X-Forwarded-For is believed is a setting of ours: uvicorn would believe every peer on loopback.
-HTTP_FLAGS = (
-    *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--no-proxy-headers"),
-)
 AFTER_A_KILL_S = 5.0  # within which the processes of a killed supervisor have ended and their ports are free
 
 
@@ -174,10 +170,8 @@ class Stack:
         return self._part(
             "api",
             [
-                *(sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory"),
-                *("--host", HOST, "--port", str(self.config.ports.api)),
-                *HTTP_FLAGS,
-                *("--timeout-graceful-shutdown", "3"),
+                *(sys.executable, "-m", "api", "--host", HOST, "--port", str(self.config.ports.api)),
+                *("--ends-within", "3"),
             ],
             health.answers(f"{self.config.api_url}/livez", f"{self.config.api_url}/readyz"),
             settings,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import select
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg.abc import PQGen
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -24,6 +28,25 @@ STATEMENT_TIMEOUT = timedelta(seconds=10)
 LOCK_TIMEOUT = timedelta(seconds=5)  # below the statement's: a queue for one row is told apart from slow work
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)  # a client that died in the middle must not keep its locks
 POOL_TIMEOUT = timedelta(seconds=5)
+ANSWER_TIMEOUT = STATEMENT_TIMEOUT + timedelta(seconds=2)  # for a server that cannot end the statement itself
+
+_Found = TypeVar("_Found")
+
+
+class _Connection(AsyncConnection[Any]):
+    """Gives a server up that has fallen silent: frozen, or cut off by a network that drops everything."""
+
+    async def wait(self, gen: PQGen[_Found], *args: Any, **kwargs: Any) -> _Found:
+        alarm = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT.total_seconds(), self._hang_up)
+        try:
+            return await super().wait(gen, *args, **kwargs)
+        finally:
+            alarm.cancel()
+
+    def _hang_up(self) -> None:
+        """Whoever waits sees the end of the stream, as if the server had closed it; the pool replaces the connection."""
+        with socket.socket(fileno=os.dup(self.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
 
 async def open_pool(url: str, *, size_max: int, wait: bool = True, patience: timedelta = POOL_TIMEOUT) -> Pool:
@@ -35,6 +58,7 @@ async def open_pool(url: str, *, size_max: int, wait: bool = True, patience: tim
     """
     pool: Pool = AsyncConnectionPool(
         url,
+        connection_class=_Connection,
         min_size=1,
         max_size=size_max,
         timeout=patience.total_seconds(),

@@ -161,8 +161,8 @@ async def _ended_as(conn: AsyncConnection[Any], outcome: Outcome) -> Finished:
     return Finished(status=GenerationStatus(status), credits_released=credits_released)
 
 
-async def get(conn: AsyncConnection[Any], account_id: str, generation_id: str) -> GenerationRecord | None:
-    """The record, unless it is unknown, deleted or another account's."""
+async def get(conn: AsyncConnection[Any], account_id: str | None, generation_id: str) -> GenerationRecord | None:
+    """The record, unless it is unknown, deleted or another account's. Without an account: also what was deleted."""
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_QUERIES["get"], {"account_id": account_id, "generation_id": generation_id})
         row = await cursor.fetchone()

@@ -2,12 +2,12 @@
 
 A claim that nobody answered before its lease ran out belongs to a request that died. When its generation was recorded,
 the next request finishes the answer from that record; else the key is free again. A generation must therefore not be
-admitted later than its lease: `GenerationRequest.admit_by` sees to that.
+admitted later than its lease, however long its request slept on the way: `Claim.admit_by` sees to that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from store import sql
+from store.connection import STATEMENT_TIMEOUT
 
 LEASE = timedelta(seconds=60)
+COMMIT_MARGIN = STATEMENT_TIMEOUT * 1.5  # an admission that was in time is to be seen before the lease ends
 LIFE = timedelta(hours=24)
 
 _QUERIES = sql.load("idempotency")
@@ -36,6 +38,7 @@ class Claim:
     generation_id: str  # of the request that holds the key
     response: bytes | None = None  # the exact body, with REPLAY
     status: int | None = None
+    admit_by: float = field(default=0.0, compare=False)  # with NEW: as `GenerationRequest.admit_by`, and no later
 
 
 async def claim(
@@ -59,8 +62,9 @@ async def claim(
     cursor = await conn.execute(_QUERIES["claim"], parameters)
     row = await cursor.fetchone()
     assert row is not None
-    answer, holder, status, response = row
-    return Claim(ClaimState(answer), holder, response, status)
+    answer, holder, status, response, lease_until = row
+    admit_by = lease_until - COMMIT_MARGIN.total_seconds()
+    return Claim(ClaimState(answer), holder, response, status, admit_by)
 
 
 async def complete(

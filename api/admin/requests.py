@@ -27,7 +27,8 @@ from store.requests import PAGE_MAX, Position, RequestRecord
 POSITION = r"^[0-9]{1,17}-[0-9]{1,18}$"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FORMULA = re.compile(r"[=+\-@\t\r]")  # a spreadsheet would run what begins like this
+# A spreadsheet would run a cell that begins like this; in half the world, a semicolon begins another cell.
+_FORMULA = re.compile(r"""(^|;)(?=[\s"']*[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 
 _NEXT = {"schema": {"type": "string"}, "description": "With CSV: the `before` of the next page; absent on the last."}
 _OPERATION: dict[str, Any] = {
@@ -131,7 +132,7 @@ def _cell(value: str | int | bool | None) -> str | int:
             return ""
         case bool():
             return str(value).lower()
-        case str() if _FORMULA.match(value):
-            return f"'{value}"
+        case str():
+            return _FORMULA.sub(r"\1'", value)
         case _:
             return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -67,13 +67,18 @@ class KeyCreate(Body):
     @field_validator("expires_at")
     @classmethod
     def _a_moment(cls, text: str | None) -> str | None:
-        try:
-            read = None if text is None else datetime.fromisoformat(text)
-        except ValueError:
-            read = datetime.min
-        if read is not None and read.tzinfo is None:
+        if text is not None and not _has_a_moment(text):
             raise ValueError("An expiry is a time in ISO 8601 with an offset, such as 2027-01-31T00:00:00Z.")
         return text
+
+
+def _has_a_moment(text: str) -> bool:
+    """Also in UTC, where the last hours of the year 9999 may be those of a year that there is not."""
+    try:
+        read = datetime.fromisoformat(text)
+        return read.tzinfo is not None and read.astimezone(UTC) is not None
+    except (ValueError, OverflowError):
+        return False
 
 
 class KeyRotate(Body):

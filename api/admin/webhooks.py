@@ -121,7 +121,8 @@ async def update_webhook(
     async with transaction(handles.pool) as conn:
         await open_account(conn, account_id)
         before = await live_endpoint(conn, account_id, endpoint_id)
-        await endpoints.change(conn, before.account_id, before.endpoint_id, **wanted)
+        if not await endpoints.change(conn, before.account_id, before.endpoint_id, **wanted):
+            raise not_found("webhook")  # deleted meanwhile
         after = await endpoint_of(conn, account_id, endpoint_id)
         if after != before:
             await note_of(conn, request, caller, "webhook.update", after, _changes(before, after))
@@ -144,7 +145,10 @@ async def rotate_webhook_secret(
         await open_account(conn, account_id)
         endpoint = await live_endpoint(conn, account_id, endpoint_id)
         secret, secret_sealed = _new_secret(handles, endpoint.endpoint_id)
-        await endpoints.replace_secret(conn, endpoint.account_id, endpoint.endpoint_id, secret_sealed=secret_sealed)
+        if not await endpoints.replace_secret(
+            conn, endpoint.account_id, endpoint.endpoint_id, secret_sealed=secret_sealed
+        ):
+            raise not_found("webhook")
         await note_of(conn, request, caller, "webhook.rotate_secret", endpoint)
     data = shapes.EndpointMade(**shown(endpoint).model_dump(), secret=secret)
     return success(request, "Webhook secret rotated", data)
@@ -161,7 +165,8 @@ async def delete_webhook(
     """Send nothing more there, for good; what is queued expires. The log of its deliveries can be read on."""
     async with transaction(handles.pool) as conn:
         endpoint = await live_endpoint(conn, account_id, endpoint_id)
-        await endpoints.delete(conn, endpoint.account_id, endpoint.endpoint_id)
+        if not await endpoints.delete(conn, endpoint.account_id, endpoint.endpoint_id):
+            raise not_found("webhook")
         deleted = await endpoint_of(conn, account_id, endpoint_id)
         await note_of(conn, request, caller, "webhook.delete", deleted, {"host": _host(deleted)})
     return success(request, "Webhook deleted", shown(deleted))

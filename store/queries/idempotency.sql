@@ -1,5 +1,7 @@
 -- name: claim
-SELECT answer, generation_id::text, status, response
+-- The lease is counted from inside the function, so it ends later than this says.
+SELECT answer, generation_id::text, status, response,
+       extract(epoch FROM statement_timestamp())::double precision + %(lease_s)s::double precision AS lease_until
   FROM store.claim_idempotency_key(%(account_id)s::uuid, %(key)s::text, %(fingerprint)s::text, %(generation_id)s::uuid,
                                    %(lease_s)s::double precision, %(life_s)s::double precision);
 

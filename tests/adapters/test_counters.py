@@ -133,7 +133,7 @@ async def test_every_answer_follows_from_the_one_before_by_the_rules_of_the_doma
         now = stand.now_ms
         seen = (seen or Buckets(now)).at(now, limit.window_ms)
         assert stand.fits == fits(limit, seen, now)
-        seen = Buckets(seen.start_ms, seen.before, seen.count + stand.fits)
+        seen = Buckets(seen.start_ms, seen.before, seen.current + stand.fits)
         assert stand.resets_ms == seen.start_ms + limit.window_ms
 
 

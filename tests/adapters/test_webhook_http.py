@@ -1,7 +1,13 @@
 import asyncio
+import io
+import socket
+import threading
+from datetime import timedelta
 
 import pytest
 
+from adapters.guarded_http import GuardedFetcher
+from adapters.pinned_network import RESOLVING_MAX
 from adapters.webhook_http import AddressCheck, WebhookReply, WebhookSender
 from domain.errors import AddressRefused
 from tests.support.servers import Wire, a_server, certificates, names, plain
@@ -179,10 +185,34 @@ async def test_a_connection_that_breaks_off_is_told_so():
     assert closed.error == "could not connect"
 
 
-async def test_a_name_that_does_not_resolve_is_told_so():
-    reply = await post(WebhookSender(resolver=names()), "https://gone.example.com/")
+async def test_nobody_learns_from_the_log_which_names_exist_inside():
+    sender = WebhookSender(resolver=names(in_example_com=["10.0.0.1"], none_example_com=[]))
 
-    assert reply == WebhookReply(None, error="the name does not resolve")
+    replies = [await post(sender, f"https://{name}.example.com/") for name in ("in", "gone", "none")]
+
+    assert replies == [WebhookReply(None, error="address refused: The host has no public address.")] * 3
+
+
+async def test_names_that_never_resolve_hold_up_webhooks_and_no_files(monkeypatch: pytest.MonkeyPatch):
+    """A customer chooses the name of an endpoint, and whose server answers for it."""
+    given_up = threading.Event()
+
+    def getaddrinfo(host, port, **_):
+        if host.endswith("tarpit.example.com"):
+            given_up.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    sender, fetcher = WebhookSender(), GuardedFetcher()
+    try:
+        urls = [f"https://{number}.tarpit.example.com/" for number in range(RESOLVING_MAX)]
+        replies = await asyncio.gather(*(post(sender, url, timeout_s=0.3) for url in urls))
+        with pytest.raises(AddressRefused):
+            await fetcher.fetch("https://files.example.com/", io.BytesIO(), bytes_max=1, time_max=timedelta(seconds=5))
+    finally:
+        given_up.set()
+
+    assert {reply.error for reply in replies} == {"timed out"}
 
 
 async def test_a_wrong_certificate_is_told_so(tls):

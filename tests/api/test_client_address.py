@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import sys
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.main import get_command
 
+from api.__main__ import main as serve
 from api.client_address import ClientAddress
-from cli.main import app as cli
 from domain.networks import address_of, networks_of
-from embedded.stack import HTTP_FLAGS
 from settings import Settings
 from tests.api.conftest import NewCustomer, serving
 from tests.api.reading import error_of
@@ -96,12 +96,10 @@ async def test_section_3_4_behind_a_trusted_proxy_the_allowlist_meets_the_client
 
 def test_section_3_4_uvicorn_reads_no_forwarded_header_itself(monkeypatch: pytest.MonkeyPatch):
     """By default it takes every peer on loopback for a proxy, and then nobody knows the real one."""
-    for name, value in {"BABYSEA_SECRET_KEY": "s" * 40, "BABYSEA_DATABASE_URL": "postgresql://x"}.items():
-        monkeypatch.setenv(name, value)
-    became: list[str] = []
-    monkeypatch.setattr(os, "execv", lambda _, arguments: became.extend(arguments))
+    served: dict[str, Any] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda _, **options: served.update(options))
+    monkeypatch.setattr(sys, "argv", ["api"])
 
-    get_command(cli)(["api"], standalone_mode=False)
+    serve()
 
-    assert "--no-proxy-headers" in became
-    assert "--no-proxy-headers" in HTTP_FLAGS
+    assert served["proxy_headers"] is False

@@ -150,7 +150,16 @@ async def test_10_8_numbers_outside_the_range_are_clamped_and_echoed(
     assert (body["limit"], body["offset"]) == (limit, offset)
 
 
-@pytest.mark.parametrize(("query", "field"), [("limit=ten", "limit"), ("offset=1.5", "offset"), ("limit=", "limit")])
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=ten", "limit"),
+        ("offset=1.5", "offset"),
+        ("limit=", "limit"),
+        ("limit=7.0", "limit"),
+        ("offset=1_0", "offset"),
+    ],
+)
 async def test_10_8_what_is_no_integer_is_refused(http: httpx.AsyncClient, customer: Customer, query: str, field: str):
     response = await http.get(f"/v1/content/list?{query}", headers=customer.auth)
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from temporalio.client import Client
 
+from api import generations as route
 from api import idempotency
 from api.schemas import GenerationAccepted, GenerationAlreadyCanceled
 from domain.errors import AdmissionUnknown
@@ -17,7 +22,7 @@ from store import idempotency as claims
 from store import ledger
 from store.connection import Pool, single
 from store.idempotency import ClaimState
-from tests.api.conftest import PROMPT, SCHNELL, Customer, NewCustomer, a_running, generate
+from tests.api.conftest import PROMPT, SCHNELL, Customer, NewCustomer, a_finished, a_running, generate, reaching
 from tests.api.reading import data_of, error_of
 from tests.support.staged_worker import StagedProvider
 
@@ -31,6 +36,14 @@ def a_key() -> dict[str, str]:
 async def generations_of(http: httpx.AsyncClient, customer: Customer) -> int:
     total: int = (await http.get("/v1/content/list", headers=customer.auth)).json()["total"]
     return total
+
+
+async def holds_of(pool: Pool, customer: Customer) -> int:
+    """How often the account has paid, or is about to."""
+    async with single(pool) as conn:
+        cursor = await conn.execute("SELECT count(*) FROM ledger.holds WHERE account_id = %s", [customer.account_id])
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 async def test_8_a_repeat_gets_the_first_answer_byte_for_byte(http: httpx.AsyncClient, new_customer: NewCustomer):
@@ -259,18 +272,101 @@ async def test_8_a_request_that_died_before_anything_was_recorded_leaves_the_key
     assert "Idempotency-Replayed" not in response.headers
 
 
-async def test_8_a_request_that_died_and_whose_generation_was_deleted_since_leaves_the_key_free(
-    http: httpx.AsyncClient, customer: Customer, replicate: StagedProvider, pool: Pool
+async def test_10_10_a_request_that_died_is_answered_also_when_its_generation_was_deleted_since(
+    http: httpx.AsyncClient, engine: Client, new_customer: NewCustomer, replicate: StagedProvider, pool: Pool
 ):
-    key = a_key()
-    generation_id = await a_running(http, customer, replicate)
-    await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=customer.auth)
+    """The idempotency record stays, whether or not it had been answered: nobody pays twice under one key."""
+    customer, key = await new_customer(), a_key()
+    generation_id = await a_finished(http, engine, customer, replicate)
     await http.delete(f"/v1/content/{generation_id}", headers=customer.auth)
     await claimed(pool, customer, key["Idempotency-Key"], generation_id, timedelta(0))
 
     response = await generate(http, customer, headers=key)
 
-    assert data_of(response, GenerationAccepted)["generation_id"] != generation_id
+    assert data_of(response, GenerationAccepted)["generation_id"] == generation_id
+    assert response.headers["Idempotency-Replayed"] == "true"
+    assert await holds_of(pool, customer) == 1
+
+
+async def test_8_a_request_that_was_asleep_when_another_took_over_its_key_starts_nothing_more(
+    http: httpx.AsyncClient,
+    settings_app: FastAPI,
+    new_customer: NewCustomer,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A process may stop between any two steps for longer than a lease, and go on as if nothing had been."""
+    customer, key = await new_customer(), a_key()
+    asleep, awake = asyncio.Event(), asyncio.Event()
+
+    async def sleeping() -> frozenset[str]:
+        asleep.set()
+        await awake.wait()
+        return frozenset()
+
+    monkeypatch.setattr(settings_app.state.services.paused, "names", sleeping)
+    monkeypatch.setattr(claims, "claim", partial(claims.claim, lease=timedelta(seconds=0.1)))
+    async with reaching(settings_app, "127.0.0.1") as other:
+        first = asyncio.create_task(generate(other, customer, headers=key))
+        await asleep.wait()
+        monkeypatch.undo()
+        await asyncio.sleep(0.1)
+        second = await generate(http, customer, headers=key)
+        awake.set()
+        late = await first
+
+    again = await generate(http, customer, headers=key)
+    assert second.status_code == 200
+    assert await holds_of(pool, customer) == 1
+    assert error_of(late) == (503, "BSE5004")
+    assert late.json()["error"]["retryable"] is True
+    assert again.content == second.content
+
+
+@pytest.mark.parametrize(
+    ("where", "step", "runs"),
+    [
+        pytest.param(route, "plan_generation", False, id="after its claim"),
+        pytest.param(route, "start_once", False, id="before the start"),
+        pytest.param(route, "start_once", True, id="when it was admitted"),
+        pytest.param(claims, "complete", False, id="before its answer was kept"),
+        pytest.param(claims, "complete", True, id="when its answer was kept"),
+    ],
+)
+async def test_8_a_request_that_dies_between_any_two_steps_is_paid_for_once(
+    http: httpx.AsyncClient,
+    new_customer: NewCustomer,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    where: Any,
+    step: str,
+    runs: bool,
+):
+    customer, key, whole = await new_customer(), a_key(), getattr(where, step)
+
+    def dies(*arguments: Any, **named: Any) -> Any:
+        async def at_last() -> None:
+            if runs:
+                await whole(*arguments, **named)
+            raise asyncio.CancelledError  # nothing of ours catches this, as nothing catches a kill
+
+        if asyncio.iscoroutinefunction(whole):
+            return at_last()
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(where, step, dies)
+    await asyncio.wait([asyncio.ensure_future(generate(http, customer, headers=key))])
+    monkeypatch.undo()
+    async with single(pool) as conn:
+        await conn.execute(
+            "UPDATE store.idempotency_keys SET lease_until = now() WHERE key = %s", [key["Idempotency-Key"]]
+        )
+
+    answers = [await generate(http, customer, headers=key) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert await holds_of(pool, customer) == await generations_of(http, customer) == 1
 
 
 async def test_8_the_header_is_ignored_on_other_routes(http: httpx.AsyncClient, customer: Customer):
@@ -282,7 +378,7 @@ async def test_8_the_header_is_ignored_on_other_routes(http: httpx.AsyncClient, 
 async def test_8_a_key_stays_claimed_when_nobody_knows_whether_the_generation_exists(customer: Customer, pool: Pool):
     claimant = idempotency.Claimant(customer.account_id, a_key()["Idempotency-Key"], "f" * 64, str(uuid.uuid4()))
 
-    async def unknown() -> bytes:
+    async def unknown(_: float) -> bytes:
         raise AdmissionUnknown("nobody knows")
 
     async def never(_: str) -> bytes | None:

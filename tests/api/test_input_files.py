@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,14 +19,17 @@ from PIL import Image
 
 from adapters.guarded_http import GuardedFetcher
 from adapters.local_store import LocalStore
+from api import generations as route
+from api import input_files
 from api.app import create_app
 from api.input_files import InputFiles, Slots
 from api.schemas import Generation, GenerationAccepted
-from domain.errors import ConcurrencyLimitExceeded, StorageUnavailable
-from domain.generation import attempt_id
+from domain.errors import ConcurrencyLimitExceeded, EngineUnavailable, StorageUnavailable
+from domain.generation import Admission, GenerationRequest, attempt_id
 from settings import Settings
 from store import ledger
 from store.connection import Pool, single
+from store.input_files import NEVER_ADMITTED_AFTER
 from tests.api.conftest import PROMPT, Customer, NewCustomer, reaching
 from tests.api.reading import data_of, error_of
 from tests.support.servers import Server, Wire, a_server, certificates, names, plain
@@ -421,6 +425,27 @@ async def test_a_request_that_dies_while_it_copies_leaves_its_copies_on_the_list
             await request
 
     assert len(await copies(pool) - before) == 1
+
+
+async def test_a_request_that_slept_beside_its_copies_is_not_admitted_with_copies_that_are_swept(
+    http: httpx.AsyncClient, customer: Customer, shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    """A process may stop at any point, for hours, and go on: the sweep has taken the copies for nobody's by then."""
+    started: list[GenerationRequest] = []
+
+    async def start(temporal: object, pool: object, request: GenerationRequest, *, wait_s: float) -> Admission:
+        started.append(request)
+        raise EngineUnavailable("nothing was started")
+
+    monkeypatch.setattr(route, "start_once", start)
+    two_hours_later = SimpleNamespace(time=lambda: time.time() + 7200, monotonic=time.monotonic)
+    monkeypatch.setattr(input_files, "time", two_hours_later)
+    planned_by = time.time()
+
+    await edit(http, customer, shop.file("slept.png", picture()))
+
+    (request,) = started
+    assert request.admit_by < planned_by + NEVER_ADMITTED_AFTER.total_seconds() / 2
 
 
 # --- where we can be sent ------------------------------------------------------------------------------------------

@@ -231,6 +231,20 @@ async def test_section_7_refusals_of_a_verified_key_are_no_failed_authentication
     assert {error_of(answer) for answer in answers} == {(403, "BSE1003")}
 
 
+async def test_section_7_all_addresses_of_an_ipv6_network_are_one(app: FastAPI, customer: Customer):
+    """A host has 2^64 of them: counted one by one, nobody who tries out keys would ever meet the limit."""
+    for number in range(30):
+        async with reaching(app, f"2001:db8:77:1:{number:x}::1") as client:
+            await fail(client, 1)
+
+    async with reaching(app, "2001:db8:77:1:ffff::2") as same, reaching(app, "2001:db8:77:2::1") as neighbour:
+        (turned_away,) = await fail(same, 1)
+        let_in = await neighbour.get("/v1/status", headers=customer.auth)
+
+    assert error_of(turned_away) == (429, "BSE1006")
+    assert let_in.status_code == 200
+
+
 async def test_section_7_at_once_exactly_thirty_keys_are_tried(somewhere: Somewhere):
     async with somewhere() as client:
         answers = await asyncio.gather(*(client.get("/v1/status", headers=WRONG) for _ in range(50)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import httpx
@@ -82,6 +83,21 @@ async def test_the_file_has_the_rows_of_the_page(http: httpx.AsyncClient, operat
         assert told.pop("user_agent") == "'=cmd()", "a spreadsheet must not run it"
         spelled = {name: "" if value is None else value for name, value in shown.items() if name in told}
         assert told == {n: v if isinstance(v, str) else json.dumps(v) for n, v in spelled.items()}
+
+
+async def test_no_part_of_the_file_is_run_where_cells_end_at_semicolons(
+    http: httpx.AsyncClient, operator: dict[str, str], new_customer: NewCustomer
+):
+    """Many countries' spreadsheets split at semicolons, and then what follows one begins a cell."""
+    customer = await new_customer()
+    for agent in ("a;=cmd()", 'a; "=cmd()', "-1+1", "=1;@x"):
+        await http.get("/v1/content/;=1+1", headers=customer.auth | {"User-Agent": agent})
+
+    text = (await asked(http, operator, customer, format="csv")).text
+
+    cells = [cell for line in text.splitlines() for cell in re.split("[;,]", line)]
+    assert [cell for cell in cells if cell.strip(' "').startswith(("=", "+", "-", "@"))] == []
+    assert "a;'=cmd()" in text
 
 
 async def test_the_file_of_the_last_page_names_no_next(

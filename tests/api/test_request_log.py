@@ -152,6 +152,21 @@ async def test_text_of_the_caller_is_bounded_and_printable(
     assert len(row.user_agent) == 256
 
 
+async def test_a_key_that_strayed_into_path_or_header_is_not_kept(
+    app: FastAPI, http: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool
+):
+    customer = await new_customer()
+    secret = customer.key.partition("_")[2]
+
+    for stray in (customer.key, customer.key.replace("_", "%5F", 1), f"x{customer.key}"):
+        await http.get(f"/v1/content/{stray}", headers=customer.auth | {"User-Agent": f"curl {customer.key}"})
+
+    rows = await logged(app, pool, customer.account_id)
+    assert len(rows) == 3
+    assert [row for row in rows if secret in row.path or secret in (row.user_agent or "")] == []
+    assert (rows[0].path, rows[0].user_agent) == ("/v1/content/bye_?", "curl bye_?")
+
+
 async def test_a_replay_is_logged_as_one(
     app: FastAPI, http: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool, worker: None
 ):

@@ -26,10 +26,11 @@ from domain.signature import verify_webhook
 from domain.webhook_events import SUBSCRIBED_BY_DEFAULT, TEST_GENERATION_ID
 from settings import Settings
 from store import webhook_endpoints
-from store.connection import Pool, single
+from store.connection import Pool, single, transaction
 from tests.api.conftest import Customer, NewCustomer, reaching
 from tests.api.reading import data_of, error_of, page_of, refusal_of
 from tests.store.builders import an_event
+from tests.support.waiting import until_async
 from worker import execution_of
 from workflows import names
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
@@ -258,6 +259,36 @@ async def test_a_deleted_endpoint_is_gone_but_its_log_can_be_read(
         assert error_of(await hook.ask(method, path)) == (404, "BSE3006")
     for path in ("/rotate-secret", replay):
         assert error_of(await hook.ask("POST", path)) == (404, "BSE3006")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("DELETE", "", None), ("PATCH", "", {"events": ["generation.failed"]}), ("POST", "/rotate-secret", None)],
+)
+async def test_what_comes_while_an_endpoint_is_being_deleted_finds_it_gone(
+    new_hook: NewHook, pool: Pool, method: str, path: str, body: Any
+) -> None:
+    """Neither a secret that signs nothing nor an entry of a change that was none."""
+    hook = await new_hook()
+    async with transaction(pool) as conn:
+        await webhook_endpoints.delete(conn, hook.account_id, hook.endpoint_id)
+        late = asyncio.create_task(hook.ask(method, path, body))
+        await until_it_waits(pool)
+
+    assert error_of(await late) == (404, "BSE3006")
+    audit = await hook.http.get("/admin/v1/audit", headers=hook.auth, params={"account_id": hook.account_id})
+    assert [row["action"] for row in audit.json()["data"]["entries"]] == ["webhook.create"]
+
+
+async def until_it_waits(pool: Pool) -> None:
+    """For a row that somebody else is changing."""
+    async with single(pool) as conn:
+
+        async def waiting() -> bool:
+            locks = await conn.execute("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1")
+            return await locks.fetchone() is not None
+
+        await until_async(waiting)
 
 
 @pytest.mark.parametrize(

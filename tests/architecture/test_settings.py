@@ -8,11 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 import settings
+from api import input_files
 from api.starting import ABANDON_WITHIN_S
 from domain.sealing import ROOT_CHARS_MIN
 from settings import Settings
 from store.connection import STATEMENT_TIMEOUT
-from store.idempotency import LEASE
+from store.idempotency import COMMIT_MARGIN, LEASE
 from workflows import options
 
 
@@ -21,7 +22,10 @@ def read(**given: object) -> Settings:
 
 
 def test_the_api_gives_up_an_admission_before_another_request_may_take_over_its_key():
-    assert timedelta(seconds=settings.ADMISSION_TIMEOUT_BELOW_S + ABANDON_WITHIN_S) <= LEASE
+    fetching = input_files.TIME_MAX + input_files.COPY_TIME_MIN + input_files.ADMISSION_TIME_MIN
+    admission = max(fetching, timedelta(seconds=settings.ADMISSION_TIMEOUT_BELOW_S))
+    assert admission + timedelta(seconds=ABANDON_WITHIN_S) <= LEASE - COMMIT_MARGIN
+    assert STATEMENT_TIMEOUT < COMMIT_MARGIN
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ from tests.support.temporal import dev_server
 SEED = 1_604
 EXAMPLES = 12  # of each kind, for each operation
 ANSWER_WITHIN_S = 30
+NOWHERE = "http://127.0.0.1:9"
 KEPT = Path(__file__).parents[2] / "docs" / "openapi.json"
 CHECKS = [
     not_a_server_error,
@@ -68,10 +69,10 @@ class Fuzzed:
     caller: Customer
     operator: dict[str, str]
     known: dict[str, str]
-    used_up: dict[str, dict[str, str]]  # instead of those, by operation: what it ends
+    instead: dict[str, dict[str, str]]  # of those, by operation: what it ends, so that the others still find theirs
 
     def name(self, operation_id: str, parameter: str) -> str | None:
-        return self.used_up.get(operation_id, {}).get(parameter) or self.known.get(parameter)
+        return self.instead.get(operation_id, {}).get(parameter) or self.known.get(parameter)
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +102,12 @@ async def fuzzed(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
             victim = await operators.create(conn, "victim", spare)
         http = await stack.enter_async_context(serving(own))
         operator = {"Authorization": f"Bearer {minted.secret}"}
-        endpoint = await http.post(
-            f"/admin/v1/accounts/{other.account_id}/webhooks", headers=operator, json={"url": "http://127.0.0.1:9/hook"}
-        )
+        endpoints = [
+            await http.post(
+                f"/admin/v1/accounts/{other.account_id}/webhooks", headers=operator, json={"url": f"{NOWHERE}/{number}"}
+            )
+            for number in range(2)
+        ]
         made = [(await generate(http, caller)).json()["data"]["generation_id"] for _ in range(3)]
         await http.post(f"/v1/content/generation/cancel/{made[1]}", headers=caller.auth)
         yield Fuzzed(
@@ -115,7 +119,7 @@ async def fuzzed(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
                 "generation_id": made[0],
                 "account_id": other.account_id,
                 "api_key_id": other.api_key_id,
-                "endpoint_id": endpoint.json()["data"]["endpoint_id"],
+                "endpoint_id": endpoints[0].json()["data"]["endpoint_id"],
                 "operator_id": victim.operator_id,
                 "provider": "fal",
             },
@@ -125,6 +129,8 @@ async def fuzzed(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
                 "close_account": {"account_id": closing.account_id},
                 "revoke_key": {"api_key_id": ended_key.api_key_id},
                 "delete_key": {"api_key_id": ended_key.api_key_id},
+                "delete_webhook": {"endpoint_id": endpoints[1].json()["data"]["endpoint_id"]},
+                "generate_video": {"model_identifier": "pixverse/v5"},
             },
         )
 

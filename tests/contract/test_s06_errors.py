@@ -18,13 +18,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from adapters.local_store import LocalStore
 from api.errors import rows
 from domain import ending
 from domain import errors as e
-from settings import Settings
 from store import generations
 from store.connection import Pool, single
 from tests.api.conftest import (
@@ -36,7 +34,6 @@ from tests.api.conftest import (
     a_running,
     generate,
     reaching,
-    serving,
 )
 from tests.contract.test_s04_order import (  # noqa: F401 - fixtures
     ATTEMPTS_MAX,
@@ -48,7 +45,6 @@ from tests.contract.test_s04_order import (  # noqa: F401 - fixtures
 )
 from tests.support.staged_worker import StagedProvider
 
-NOWHERE = "127.0.0.1:1"
 ROWS = {row.code: row for row in rows()}
 AN_ID = "0d9c4f3e-6b1a-4c57-9e20-5a8f7d1c2b34"
 _numbers = itertools.count(1)
@@ -297,13 +293,6 @@ async def test_any_other_failure_of_the_last_provider_is_bse4003_with_that_reaso
     )
 
 
-@pytest.mark.parametrize("kind", [e.ProviderTimedOut, e.ProviderInvalidOutput], ids=lambda kind: kind.code)
-def test_what_goes_wrong_after_the_submit_has_its_row_as_well(kind: type[e.ProviderError]):
-    reason = ending.failure_of("fal", kind("The provider did so."))
-
-    assert (reason.code, reason.type, reason.retryable) == (kind.code, ROWS[kind.code].type, ROWS[kind.code].retryable)
-
-
 async def test_bse4004_no_provider_has_a_key_here(customer: Customer, settings_app: FastAPI):
     settings_app.state.services = replace(settings_app.state.services, available_providers=frozenset())
     async with reaching(settings_app, "127.0.0.1") as http:
@@ -362,20 +351,6 @@ async def test_bse5002_the_object_store_does_not_answer(
         response = await away.delete(f"/v1/content/{generation_id}", headers=customer.auth)
 
     assert_row(response, "BSE5002")
-
-
-async def test_bse5003_postgresql_does_not_answer(settings: Settings, customer: Customer):
-    down = settings.model_copy(update={"database_url": SecretStr(f"postgresql://nobody@{NOWHERE}/none")})
-
-    async with serving(down) as http:
-        assert_row(await http.get("/v1/status", headers=customer.auth), "BSE5003")
-
-
-async def test_bse5004_temporal_does_not_answer(settings: Settings, new_customer: NewCustomer):
-    customer = await new_customer()
-
-    async with serving(settings.model_copy(update={"temporal_address": NOWHERE})) as http:
-        assert_row(await generate(http, customer), "BSE5004")
 
 
 async def test_bse5006_a_generation_that_nothing_works_on_any_more(

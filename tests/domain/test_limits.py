@@ -72,7 +72,7 @@ def test_of_a_burst_exactly_as_many_fit_as_the_limit_says(moments: list[int], mo
         now = START + moment
         seen = seen.at(now, WINDOW)
         if fits(limit(most), seen, now):
-            seen, fitted = Buckets(seen.start_ms, seen.before, seen.count + 1), fitted + 1
+            seen, fitted = Buckets(seen.start_ms, seen.before, seen.current + 1), fitted + 1
 
     assert fitted == min(len(moments), most)
 

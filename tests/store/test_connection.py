@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from psycopg import errors
+from psycopg import OperationalError, errors
 
 from domain.errors import DatabaseUnavailable, InsufficientCredits
-from store import sql
+from store import connection, sql
 from store.connection import Pool, open_pool, single, transaction
 
 MOMENT = timedelta(seconds=0.3)
@@ -111,6 +111,27 @@ async def test_every_wait_has_an_end(own_pool: Pool) -> None:
         ]
 
     assert limits == ["10s", "5s", "30s"]
+
+
+async def test_a_server_that_falls_silent_ends_the_wait(own_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen server, or a network that drops everything: nobody there is left to notice how long it takes."""
+    async with single(own_pool) as conn:
+        monkeypatch.setattr(connection, "ANSWER_TIMEOUT", MOMENT)
+        with pytest.raises(OperationalError):
+            await conn.execute("SELECT pg_sleep(5)")  # the server would allow it
+    monkeypatch.undo()
+
+    assert await names(own_pool) == []
+
+
+async def test_a_silent_server_is_named(own_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> None:
+        async with transaction(own_pool) as conn:
+            monkeypatch.setattr(connection, "ANSWER_TIMEOUT", MOMENT)
+            await conn.execute("SELECT pg_sleep(5)")
+
+    with pytest.raises(DatabaseUnavailable):
+        await ask()
 
 
 async def test_a_canceled_caller_gives_its_connection_back(own_pool: Pool) -> None:

@@ -98,6 +98,7 @@ class Caller:
     """An app developer with a key."""
 
     def __init__(self, stack: running.RunningStack, key: str) -> None:
+        self.key = key
         self._http = httpx.Client(
             base_url=stack.config.api_url, headers={"authorization": f"Bearer {key}"}, timeout=30, trust_env=False
         )
