@@ -39,7 +39,7 @@ MODELS = success(
                     "generation_output_number": 1,
                     "generation_input_file": True,
                     "generation_duration": [5, 8],
-                    "generation_resolution": ["360p", "540p", "720p", "1080p"],
+                    "generation_resolution": ["720p", "360p", "540p", "1080p"],
                 },
                 "specific_schema": ["generation_seed", "generation_negative_prompt"],
             }

@@ -29,7 +29,8 @@ def library_model(model: Model, *, on: date | None = None) -> dict[str, Any]:
     if model.durations:
         schema["generation_duration"] = list(model.durations)
     if model.resolutions:
-        schema["generation_resolution"] = list(model.resolutions)
+        default_first = sorted(model.resolutions, key=lambda resolution: resolution != model.default_resolution)
+        schema["generation_resolution"] = default_first  # published clients take the first for the default
     if model.audio:
         schema["generation_generate_audio"] = True
     return {

@@ -44,7 +44,7 @@ class _Connection(AsyncConnection[Any]):
             alarm.cancel()
 
     def _hang_up(self) -> None:
-        """Whoever waits sees the end of the stream, as if the server had closed it; the pool replaces the connection."""
+        """Whoever waits sees the stream end, as if the server had closed it; the pool replaces the connection."""
         with socket.socket(fileno=os.dup(self.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 

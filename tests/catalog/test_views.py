@@ -65,6 +65,18 @@ def test_a_video_model_is_shown_with_its_tiers():
     ]
 
 
+def test_resolutions_are_listed_where_they_have_prices_and_the_default_comes_first():
+    """Section 10.12, and 10.6: clients take the first listed resolution for the default."""
+    for model in CATALOG.models.values():
+        shown = library_model(model)
+        listed = shown["schema"].get("generation_resolution")
+
+        assert (listed is not None) == isinstance(shown["model_pricing"], dict), model.identifier
+        if listed is not None:
+            assert listed[0] == model.default_resolution
+            assert sorted(listed) == sorted(model.resolutions)
+
+
 def test_the_models_that_accept_files_say_so():
     accepting = [
         model["model_identifier"]

@@ -41,7 +41,7 @@ def a_price(number: int, effective: date, unit: Unit, microcredits: int) -> Pric
     [
         pytest.param("bfl/flux-schnell", {}, 1, 5_000, 5_000, id="image, flat"),
         pytest.param("bfl/flux-schnell", {}, 3, 5_000, 15_000, id="three images"),
-        pytest.param("google/imagen-4", {"generation_resolution": "2K"}, 1, 40_000, 40_000, id="image, flat at 2K"),
+        pytest.param("google/imagen-4", {"generation_resolution": "2K"}, 1, 40_000, 40_000, id="image, by resolution"),
         pytest.param("kling/v2.5-turbo-pro", {"generation_duration": 10}, 1, 700_000, 700_000, id="video, flat rate"),
         pytest.param(
             "bytedance/seedance-1-pro",
