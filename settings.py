@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SECRET_KEY_CHARS_MIN = 32
+FILE_URL_TTL_MAX_S = 7 * 24 * 3600  # what S3 signs at most; no plan keeps files for longer
 
 # Each of these waits lies inside a limit of the code, which needs the rest for its own steps; a test compares them.
 ADMISSION_TIMEOUT_BELOW_S = 25  # the published client waits 30 s; giving up takes up to 5 s of it
@@ -52,7 +53,8 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(8080, description="Port the API binds to.")
     public_url: str = Field(
-        "http://127.0.0.1:8080", description="How providers and customers reach the API: callbacks, file addresses."
+        "http://127.0.0.1:8080",
+        description="How providers and customers reach the API: callbacks, file addresses. https, but for loopback.",
     )
     trusted_proxies: str = Field(
         "", description="Comma-separated addresses and CIDR blocks whose X-Forwarded-For is believed."
@@ -73,7 +75,12 @@ class Settings(BaseSettings):
     storage_access_key: str | None = Field(None, description="S3 access key; absent: the usual AWS sources.")
     storage_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
     storage_region: str = Field("us-east-1", description="S3 region name.")
-    file_url_ttl_s: int = Field(3600, gt=0, description="Seconds for which an address of an artifact is valid.")
+    file_url_ttl_s: int = Field(
+        FILE_URL_TTL_MAX_S,
+        gt=0,
+        le=FILE_URL_TTL_MAX_S,
+        description="Seconds for which an address of an artifact is valid, as long as its file is kept. At most a week.",
+    )
 
     # providers: a provider without its key is unavailable
     replicate_api_token: SecretStr | None = Field(None, description="Replicate API token.")

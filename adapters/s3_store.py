@@ -8,13 +8,14 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from adapters.s3_addresses import BucketAddresses
 from domain.errors import StorageUnavailable
 
 THREADS = 32
@@ -39,12 +40,11 @@ class S3Store:
         """Without an endpoint: AWS. Without keys: the usual AWS sources of credentials."""
         self.name = bucket
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
-        self._s3 = boto3.client(
+        session = boto3.Session(access_key, secret_key, region_name=region)
+        self._credentials = session.get_credentials()
+        self._s3 = session.client(
             "s3",
             endpoint_url=endpoint,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            region_name=region,
             config=Config(
                 signature_version="s3v4",
                 s3={"addressing_style": "path"},
@@ -54,6 +54,7 @@ class S3Store:
                 read_timeout=60,
             ),
         )
+        self._addresses = BucketAddresses(self._s3.meta.endpoint_url, bucket, region)
 
     async def put_once(self, key: str, file: BinaryIO, *, size_bytes: int, sha256: str, content_type: str) -> None:
         whole = size_bytes <= PART_BYTES
@@ -61,10 +62,10 @@ class S3Store:
 
     async def url(self, key: str, *, expires_in: timedelta) -> str:
         """Made here, without a request; valid for seven days at most."""
-        url: str = self._s3.generate_presigned_url(
-            "get_object", Params=self._object(key), ExpiresIn=int(expires_in.total_seconds())
-        )
-        return url
+        if self._credentials is None:
+            raise StorageUnavailable("There are no credentials for the object store.")
+        frozen = self._credentials.get_frozen_credentials()
+        return self._addresses.signed(key, frozen, now=datetime.now(UTC), expires_in=expires_in)
 
     async def delete(self, key: str) -> bool:
         return await self._run(lambda: self._delete(key))

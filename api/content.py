@@ -23,6 +23,18 @@ from api.query import WholeNumber
 from api.services import Services
 from domain import errors as e
 from domain.assets import ObjectStore, generation_folder
+from domain.fields import (
+    DURATION,
+    GENERATE_AUDIO,
+    INPUT_FILE,
+    LAST_FRAME,
+    OUTPUT_FORMAT,
+    OUTPUT_NUMBER,
+    PROMPT,
+    PROVIDER_ORDER,
+    RATIO,
+    RESOLUTION,
+)
 from domain.generation import Cancellation, GenerationStatus, workflow_id
 from store import generations, shown
 from store.connection import single
@@ -33,6 +45,17 @@ LIMIT_MAX, LIMIT_DEFAULT = 100, 50
 OFFSET_MAX = 2**31 - 1
 CANCEL_WITHIN_S = 20.0
 DELETE_WITHIN_S = 20.0
+_ECHO = (
+    PROMPT,
+    RATIO,
+    OUTPUT_FORMAT,
+    OUTPUT_NUMBER,
+    INPUT_FILE,
+    LAST_FRAME,
+    DURATION,
+    RESOLUTION,
+    GENERATE_AUDIO,
+)  # in this order; then what only some models have
 
 log = logging.getLogger("babysea.api")
 
@@ -157,7 +180,9 @@ async def _cancel(temporal: Client, generation_id: str) -> Cancellation:
 
 async def _shown(handles: Services, record: ShownGeneration) -> dict[str, Any]:
     """The record as the contract lays it out: the echo of the input between the status and the outputs."""
-    params = {name: value for name, value in record.params.items() if name != "generation_provider_order"}
+    given = {INPUT_FILE: None, **record.params}
+    echo = {name: given.pop(name) for name in _ECHO if name in given}
+    given.pop(PROVIDER_ORDER, None)  # shown as it was resolved
     body: dict[str, Any] = {
         "account_id": record.account_id,
         "generation_id": record.generation_id,
@@ -166,9 +191,9 @@ async def _shown(handles: Services, record: ShownGeneration) -> dict[str, Any]:
         "generation_provider_used": record.provider_used,
         "generation_prediction_id": record.prediction_id,
         "generation_status": record.status.value,
-        "generation_input_file": None,
-        **params,
-        **_audio_mode(params),
+        **echo,
+        **_audio_mode(echo),
+        **given,
         "generation_output_file": await _output_files(handles.objects, record, handles.file_url_ttl),
         "generation_created_at": timestamp(record.created_at),
         "generation_started_at": optional_timestamp(record.started_at),

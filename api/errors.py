@@ -13,6 +13,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from api import envelope
 from api.rate_limits import window_of_nobody
@@ -138,10 +139,15 @@ async def answer_routing_failure(request: Request, error: Exception) -> Response
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         response = error_response(request, e.MethodNotAllowed(f"This path does not answer {request.method}."))
-        if error.headers and "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
         return response
     return error_response(request, e.RouteNotFound("There is no such path."))
+
+
+def _methods(request: Request) -> set[str]:
+    """What the path answers; each method is a route of its own."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
 
 
 async def answer_invalid_query(request: Request, error: Exception) -> Response:

@@ -111,7 +111,7 @@ async def _answered(handles: Services, ask: Ask) -> Response:
     claimant = idempotency.Claimant(
         account_id=ask.caller.account_id,
         key=key,
-        fingerprint=idempotency.fingerprint(ask.media_type.value, ask.model_identifier, body),
+        fingerprint=idempotency.fingerprint(ask.media_type.value, ask.model_identifier.removesuffix("/"), body),
         generation_id=generation_id,
     )
     answer = await idempotency.once(

@@ -55,7 +55,7 @@ async def providers_health(request: Request, _: HealthReader, handles: Handles) 
 )
 async def models_health(request: Request, _: HealthReader, handles: Handles) -> Response:
     """Which providers a new generation of each model can be sent to: those that this deployment has a key for and that
-    are not paused. An open circuit breaker makes a provider the last choice, and not an unavailable one.
+    are not paused. An open circuit breaker does not make a provider unavailable.
     """
     available = frozenset(handles.available_providers) - await handles.paused.names()
     data = health_models(handles.catalogue, available, on=datetime.now(UTC).date())

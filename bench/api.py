@@ -29,16 +29,10 @@ from embedded.health import get
 from embedded.ports import free_ports
 from embedded.running import RunningStack
 
-# As `python -m api` serves.
+# As `python -m api` serves, less what it guards itself with.
 HTTP_FLAGS = (
-    "--loop",
-    "uvloop",
-    "--http",
-    "httptools",
-    "--no-access-log",
-    "--log-level",
-    "warning",
-    "--no-proxy-headers",
+    *("--loop", "uvloop", "--http", "httptools", "--ws", "none"),
+    *("--no-access-log", "--log-level", "warning", "--no-server-header", "--no-proxy-headers"),
 )
 CONNECTIONS = 16
 KEPT_GENERATIONS = 100

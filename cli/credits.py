@@ -57,7 +57,7 @@ def grant(
 
 @credits_commands.command()
 def balance(account: AccountOption, data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
-    """What the account may spend, what is held for running generations, and what it owes."""
+    """What the account may spend, what is held for generations in flight, and what it owes."""
     with operator_api(data) as api:
         found = _micros(api.get(f"/accounts/{api.account(account)['account_id']}/credits"))
     if as_json:

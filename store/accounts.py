@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row
 
-from domain.errors import AccountNotFound, StateConflict
+from domain.errors import StateConflict
 from store import sql
 
 _QUERIES = sql.load("accounts")
@@ -86,13 +86,6 @@ async def update(conn: AsyncConnection[Any], account: Account) -> Account:
 async def close(conn: AsyncConnection[Any], account_id: str) -> None:
     """For good, and frozen with it: open holds may end, new ones are refused. Its keys find no account any more."""
     await conn.execute(_QUERIES["close"], {"account_id": account_id})
-
-
-async def set_frozen(conn: AsyncConnection[Any], account_id: str, *, frozen: bool) -> None:
-    """Refuse, or allow again, new holds. Raises AccountNotFound."""
-    cursor = await conn.execute(_QUERIES["freeze"], {"account_id": account_id, "frozen": frozen})
-    if cursor.rowcount == 0:
-        raise AccountNotFound("There is no such account.")
 
 
 async def _named_once(conn: AsyncConnection[Any], name: str, parameters: dict[str, Any]) -> Account | None:

@@ -72,16 +72,6 @@ class AttemptRecord:
     accepted_at: datetime | None
     ended_at: datetime | None
 
-    @property
-    def accept_latency_s(self) -> float | None:
-        """From the intent to the provider's job id."""
-        return (self.accepted_at - self.begun_at).total_seconds() if self.accepted_at else None
-
-    @property
-    def latency_s(self) -> float | None:
-        """From the intent to the end."""
-        return (self.ended_at - self.begun_at).total_seconds() if self.ended_at else None
-
 
 async def begin(conn: AsyncConnection[Any], intent: Intent) -> Begun:
     """Write the intent to submit, and say whether to. One statement.

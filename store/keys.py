@@ -39,7 +39,6 @@ class KeyOwner:
 
     api_key_id: str
     account_id: str
-    account_name: str
     name: str
     prefix: str
     scopes: list[str]
@@ -51,7 +50,6 @@ class KeyOwner:
     rotated_at: datetime | None
     last_used_at: datetime | None
     account_plan: str
-    account_frozen: bool
     account_closed: bool
 
 

@@ -76,13 +76,6 @@ class Timeline:
         """What the providers charge us for all attempts, as far as it is known."""
         return sum(attempt.cost_microcredits or 0 for attempt in self.attempts)
 
-    @property
-    def margin_microcredits(self) -> int | None:
-        """What is left of the settlement; negative for a failure that was billed to us. Null before the end."""
-        if self.record.completed_at is None:
-            return None
-        return (self.record.settled_microcredits or 0) - self.cost_microcredits
-
 
 async def timeline(conn: AsyncConnection[Any], generation_id: str) -> Timeline:
     """For operators: any account's generation, deleted ones included. Raises GenerationNotFound."""

@@ -14,12 +14,6 @@ SELECT account_id::text, name, email, plan, created_at, frozen_at IS NOT NULL AS
        closed_at
   FROM store.accounts WHERE name = %(name)s;
 
--- name: freeze
-UPDATE store.accounts
-   SET frozen_at = CASE WHEN %(frozen)s THEN coalesce(frozen_at, clock_timestamp()) END
- WHERE account_id = %(account_id)s::uuid
-RETURNING account_id;
-
 -- name: locked
 -- Against a change by somebody else, not against new keys or generations.
 SELECT account_id::text, name, email, plan, created_at, frozen_at IS NOT NULL AS frozen, is_personal, picture_url,

@@ -6,38 +6,34 @@ VALUES (%(api_key_id)s::uuid, %(account_id)s::uuid, %(name)s, %(prefix)s, %(key_
 
 -- name: find
 -- The key with its account: all that authentication asks for, in one look-up by the unique hash.
-SELECT key.api_key_id::text, key.account_id::text, account.name AS account_name, key.name, key.prefix, key.scopes,
-       key.region, key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.frozen_at IS NOT NULL AS account_frozen,
-       account.closed_at IS NOT NULL AS account_closed
+SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
+       key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.key_hash = %(key_hash)s;
 
 -- name: get
-SELECT key.api_key_id::text, key.account_id::text, account.name AS account_name, key.name, key.prefix, key.scopes,
-       key.region, key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.frozen_at IS NOT NULL AS account_frozen,
-       account.closed_at IS NOT NULL AS account_closed
+SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
+       key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.api_key_id = %(api_key_id)s::uuid
    AND (%(account_id)s::uuid IS NULL OR key.account_id = %(account_id)s::uuid);
 
 -- name: get_locked
 -- As it is when whoever changes it has committed; unchanged until this transaction ends.
-SELECT key.api_key_id::text, key.account_id::text, account.name AS account_name, key.name, key.prefix, key.scopes,
-       key.region, key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.frozen_at IS NOT NULL AS account_frozen,
-       account.closed_at IS NOT NULL AS account_closed
+SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
+       key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.api_key_id = %(api_key_id)s::uuid
    AND (%(account_id)s::uuid IS NULL OR key.account_id = %(account_id)s::uuid)
    FOR NO KEY UPDATE OF key;
 
 -- name: of_account
-SELECT key.api_key_id::text, key.account_id::text, account.name AS account_name, key.name, key.prefix, key.scopes,
-       key.region, key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.frozen_at IS NOT NULL AS account_frozen,
-       account.closed_at IS NOT NULL AS account_closed
+SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
+       key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.account_id = %(account_id)s::uuid
  ORDER BY key.created_at, key.api_key_id;

@@ -17,7 +17,7 @@ SELECT (SELECT count(*) FROM store.generations WHERE account_id = %(account_id)s
               WHERE asset.generation_id = generation.generation_id ORDER BY index)
   FROM store.generations AS generation
  WHERE account_id = %(account_id)s::uuid AND deleted_at IS NULL
- ORDER BY created_at DESC, generation_id DESC
+ ORDER BY generation.created_at DESC, generation.generation_id DESC  -- the columns: the index has them in this order
  LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint;
 
 -- name: count

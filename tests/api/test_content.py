@@ -62,6 +62,26 @@ async def test_10_7_a_running_generation_echoes_its_input_with_defaults(
     assert not {"generation_error", "generation_error_code", "generation_removed"} & set(data)
 
 
+async def test_10_7_the_echo_of_a_models_own_fields_stands_between_input_and_output(
+    http: httpx.AsyncClient, customer: Customer
+):
+    accepted = await generate(http, customer, generation_seed=7)
+    generation_id = accepted.json()["data"]["generation_id"]
+
+    names = list((await http.get(f"/v1/content/{generation_id}", headers=customer.auth)).json()["data"])
+
+    status = names.index("generation_status")
+    assert names[status + 1 : names.index("generation_created_at")] == [
+        "generation_prompt",
+        "generation_ratio",
+        "generation_output_format",
+        "generation_output_number",
+        "generation_input_file",
+        "generation_seed",
+        "generation_output_file",
+    ]
+
+
 async def test_10_7_a_finished_generation_has_its_files_and_its_times(
     http: httpx.AsyncClient, engine: Client, customer: Customer, replicate: StagedProvider
 ):

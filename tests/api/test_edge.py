@@ -70,6 +70,12 @@ async def test_section_2_2_a_known_path_with_another_method_is_a_405(http: httpx
     assert "GET" in response.headers["Allow"]
 
 
+async def test_a_405_allows_every_method_of_the_path(http: httpx.AsyncClient):
+    response = await http.patch("/v1/content/0d9c4f3e-6b1a-4c57-9e20-5a8f7d1c2b34")
+
+    assert response.headers["Allow"] == "DELETE, GET"
+
+
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
 async def test_section_2_2_a_generate_body_that_is_not_json_is_a_415(
     http: httpx.AsyncClient, customer: Customer, content_type: str | None

@@ -12,10 +12,11 @@ from temporalio.client import Client
 
 from api.schemas import GenerationAccepted
 from domain.generation import attempt_id, workflow_id
-from store import accounts, ledger
+from store import ledger
 from store.connection import Pool, single
 from tests.api.conftest import PROMPT, SCHNELL, Customer, NewCustomer, generate, reaching
 from tests.api.reading import data_of, error_of
+from tests.store.builders import freeze
 from workflows import names
 
 
@@ -157,7 +158,7 @@ async def test_6_too_little_credit_is_a_402_that_leaves_nothing(
 async def test_6_a_frozen_account_may_not_generate(http: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool):
     customer = await new_customer()
     async with single(pool) as conn:
-        await accounts.set_frozen(conn, customer.account_id, frozen=True)
+        await freeze(conn, customer.account_id)
 
     response = await generate(http, customer)
 

@@ -60,6 +60,16 @@ async def test_8_a_repeat_gets_the_first_answer_byte_for_byte(http: httpx.AsyncC
     assert again.headers["Content-Type"] == "application/json"
 
 
+async def test_8_a_slash_at_the_end_makes_no_other_request(http: httpx.AsyncClient, new_customer: NewCustomer):
+    """Section 10.5: it is ignored, so the same model is named."""
+    customer, key = await new_customer(), a_key()
+    first = await generate(http, customer, headers=key)
+
+    again = await http.post(f"{SCHNELL}/", headers=customer.auth | key, json=BODY)
+
+    assert (again.status_code, again.content) == (200, first.content)
+
+
 async def test_8_a_repeat_starts_and_holds_nothing(http: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool):
     customer, key = await new_customer(), a_key()
     await generate(http, customer, headers=key)

@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
+from cli.main import app
 from embedded.config import DATA_VARIABLE, PORTS
 from settings import Settings
 
@@ -106,6 +108,34 @@ def normal(requirement: str) -> str:
     name = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert name is not None
     return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def commands_of(group: typer.core.TyperGroup) -> set[str]:
+    """All that can be called, a group's own commands after its name."""
+    found = set()
+    for name, command in group.commands.items():
+        nested = commands_of(command) if isinstance(command, typer.core.TyperGroup) else set()
+        found |= {f"{name} {inner}" for inner in nested} or {name}
+    return found
+
+
+def test_every_command_that_a_paper_names_exists():
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    known = commands_of(group)
+    papers = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"), PROJECT / "docker-compose.yml"]
+
+    named = {
+        (paper.name, words)
+        for paper in papers
+        for words in re.findall(
+            r"(?:`|^ *|[$(]|api )babysea ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", paper.read_text(), re.MULTILINE
+        )
+    }
+
+    assert len(named) > 20
+    unknown = sorted((paper, words) for paper, words in named if not {words, words.split()[0]} & known)
+    assert not unknown, unknown
 
 
 def test_the_makefile_lists_every_verb():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,6 +50,12 @@ async def an_account(conn: AsyncConnection[Any], *, credits: int = 0) -> str:
 async def give(conn: AsyncConnection[Any], account_id: str, amount: int) -> None:
     key = f"promo:{uuid.uuid4()}"
     await ledger.grant(conn, account_id=account_id, amount=amount, source=GrantSource.PROMOTION, key=key)
+
+
+async def freeze(conn: AsyncConnection[Any], account_id: str, *, frozen: bool = True) -> None:
+    account = await accounts.get(conn, account_id)
+    assert account is not None
+    await accounts.update(conn, replace(account, frozen=frozen))
 
 
 async def hold(

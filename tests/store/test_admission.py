@@ -20,7 +20,7 @@ from domain.errors import (
     InvalidInput,
 )
 from domain.generation import Admission, Finished, GenerationStatus, MediaType, attempt_id
-from store import accounts, attempts, generations, ledger
+from store import attempts, generations, ledger
 from store.attempts import BeginState
 from tests.store.builders import (
     CREDIT,
@@ -29,6 +29,7 @@ from tests.store.builders import (
     an_admitted,
     an_intent,
     failure,
+    freeze,
     standing,
     success,
 )
@@ -78,7 +79,7 @@ async def test_a_repeated_admission_gives_the_same_answer_and_holds_once(conn: C
     first = await generations.admit(conn, request)
     again = await generations.admit(conn, request)
     late = await generations.admit(conn, replace(request, admit_by=time.time() - 1))
-    await accounts.set_frozen(conn, account_id, frozen=True)
+    await freeze(conn, account_id)
     frozen = await generations.admit(conn, request)
 
     assert first == again == late == frozen
@@ -99,7 +100,7 @@ async def test_without_credits_nothing_is_written(conn: Conn) -> None:
 
 
 async def test_a_frozen_account_starts_nothing(conn: Conn, account_id: str) -> None:
-    await accounts.set_frozen(conn, account_id, frozen=True)
+    await freeze(conn, account_id)
     request = a_request(account_id=account_id)
 
     with pytest.raises(AccountFrozen):

@@ -44,7 +44,7 @@ async def test_an_intent_is_written_before_anything_is_submitted(conn: Conn, acc
         "black-forest-labs/flux-schnell",
     )
     assert (record.estimate_microcredits, record.cost_microcredits) == (3_000, None)
-    assert (record.latency_s, record.accept_latency_s) == (None, None)
+    assert (record.accepted_at, record.ended_at) == (None, None)
 
 
 async def test_an_intent_of_unknown_end_is_ambiguous(conn: Conn, account_id: str) -> None:

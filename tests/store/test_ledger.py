@@ -11,10 +11,10 @@ import pytest
 from psycopg import AsyncConnection
 
 from domain.errors import AccountNotFound, InvalidInput, ParameterOutOfRange
-from store import accounts, ledger
+from store import ledger
 from store.connection import Pool, single
 from store.ledger import AccountKind, Granted, GrantSource, HoldState, Operation, Released, Reserved, Settled
-from tests.store.builders import CREDIT, a_work_id, an_account, give, hold, let_go, settle, standing
+from tests.store.builders import CREDIT, a_work_id, an_account, freeze, give, hold, let_go, settle, standing
 
 Conn = AsyncConnection[Any]
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -91,12 +91,12 @@ async def test_a_frozen_account_keeps_its_holds_and_gets_no_new_one(conn: Conn, 
     """E15."""
     work = a_work_id()
     await hold(conn, account_id, work)
-    await accounts.set_frozen(conn, account_id, frozen=True)
+    await freeze(conn, account_id)
 
     assert await hold(conn, account_id, a_work_id()) is Reserved.FROZEN
     assert await hold(conn, account_id, work) is Reserved.ALREADY_HELD
     assert await settle(conn, account_id, work) is Settled.SETTLED
-    await accounts.set_frozen(conn, account_id, frozen=False)
+    await freeze(conn, account_id, frozen=False)
     assert await hold(conn, account_id, a_work_id()) is Reserved.HELD
 
 

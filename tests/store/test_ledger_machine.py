@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from psycopg import AsyncConnection
 
-from store import accounts, ledger
+from store import ledger
 from store.ledger import Granted, GrantSource, Released, Reserved, Settled
-from tests.store.builders import a_work_id, an_account, hold
+from tests.store.builders import a_work_id, an_account, freeze, hold
 from tests.support.postgres import fresh_database
 
 AMOUNTS = st.sampled_from([0, 1, 2, 5, 8, 9])  # few, so that repeats and parts are common
@@ -151,7 +151,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(frozen=st.sampled_from([False, False, True]))
     def freeze(self, frozen: bool) -> None:
-        self.run(accounts.set_frozen(self.conn, self.account, frozen=frozen))
+        self.run(freeze(self.conn, self.account, frozen=frozen))
         self.frozen = frozen
 
     @invariant()
