@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         FILE_URL_TTL_MAX_S,
         gt=0,
         le=FILE_URL_TTL_MAX_S,
-        description="Seconds for which an address of an artifact is valid, as long as its file is kept. At most a week.",
+        description="Seconds for which an address of an artifact is valid while its file is kept; at most a week.",
     )
 
     # providers: a provider without its key is unavailable

@@ -74,23 +74,22 @@ class Edge:
                 )
 
     async def _guarded(self, scope: Scope, receive: Receive, finisher: _Finisher) -> None:
-        request = Request(scope, receive)
         if scope["method"] == "OPTIONS" and _is_v1(scope):
             await Response(status_code=204, headers=_PREFLIGHT_HEADERS)(scope, receive, finisher)
             return
         try:
-            _refuse_declared_length(request)
+            _refuse_declared_length(scope)
             await self._app(scope, receive, finisher)
         except ClientDisconnect:
             return
         except ControlPlaneError as error:
-            await error_response(request, error)(scope, receive, finisher)
+            await error_response(Request(scope), error)(scope, receive, finisher)
         except Exception:
             log.exception("request_failed id=%s", scope["state"]["request_id"])
             if finisher.status is not None:
                 raise
             unexpected = InternalError("An unexpected error occurred.")
-            await error_response(request, unexpected)(scope, receive, finisher)
+            await error_response(Request(scope), unexpected)(scope, receive, finisher)
 
 
 class _Finisher:
@@ -133,11 +132,11 @@ def _bytes_max(scope: Scope) -> int:
     return CALLBACK_BODY_BYTES_MAX if _path(scope).startswith(CALLBACKS_PREFIX) else BODY_BYTES_MAX
 
 
-def _refuse_declared_length(request: Request) -> None:
+def _refuse_declared_length(scope: Scope) -> None:
     """A length that says too much is refused without reading."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > _bytes_max(request.scope):
-        raise _too_large(request.scope)
+    for name, declared in scope["headers"]:
+        if name == b"content-length" and declared.isdigit() and int(declared) > _bytes_max(scope):
+            raise _too_large(scope)
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:

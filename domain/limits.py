@@ -101,7 +101,7 @@ def standing(limit: Limit, seen: Buckets, now_ms: int, *, fitted: bool) -> Stand
         remaining=max(0, left // window),
         now_ms=now_ms,
         resets_ms=seen.start_ms + window,
-        free_ms=now_ms if fits(limit, seen, now_ms) else seen.start_ms + _free_after_ms(limit, seen),
+        free_ms=now_ms if left >= window else seen.start_ms + _free_after_ms(limit, seen),
     )
 
 

@@ -155,4 +155,4 @@ def test_named_statements_are_read_from_their_file() -> None:
     queries = sql.load("idempotency")
 
     assert set(queries) == {"claim", "complete", "free", "purge"}
-    assert queries["claim"].startswith(b"SELECT")
+    assert queries["complete"].startswith(b"UPDATE")
