@@ -130,6 +130,11 @@ class Settings(BaseSettings):
             ipaddress.ip_network(part, strict=False)  # raises ValueError in words that name it
         return proxies
 
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
     @field_validator("secret_key")
     @classmethod
     def _long_enough(cls, key: SecretStr) -> SecretStr:

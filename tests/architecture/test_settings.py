@@ -10,6 +10,7 @@ from pydantic import ValidationError
 import settings
 from api import input_files
 from api.starting import ABANDON_WITHIN_S
+from catalog.plans import load_plans
 from domain.sealing import ROOT_CHARS_MIN
 from settings import Settings
 from store.connection import STATEMENT_TIMEOUT
@@ -66,6 +67,7 @@ def test_a_short_root_secret_is_refused_in_words_that_do_not_show_it():
         ("log_level", "loud"),
         ("database_pool_max", 0),
         ("file_url_ttl_s", 0),
+        ("file_url_ttl_s", settings.FILE_URL_TTL_MAX_S + 1),
         ("trusted_proxies", "10.0.0.0/99"),
         ("trusted_proxies", "192.0.2.1, proxy.example"),
         ("provider_rate_share", 0),
@@ -86,3 +88,13 @@ def test_a_short_root_secret_is_refused_in_words_that_do_not_show_it():
 def test_a_value_outside_its_bounds_is_refused_by_name(name: str, value: object):
     with pytest.raises(ValidationError, match=name):
         read(**{name: value})
+
+
+def test_the_public_address_may_be_written_with_a_slash_at_its_end():
+    assert read(public_url="https://api.example.com/").public_url == "https://api.example.com"
+
+
+def test_no_plan_keeps_files_for_longer_than_an_address_may_live():
+    kept = [plan.retention.output_files for plan in load_plans().by_identifier.values()]
+
+    assert max(kept) <= timedelta(seconds=settings.FILE_URL_TTL_MAX_S)
