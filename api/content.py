@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api import samples, schemas
-from api.dependencies import Handles, Reader, Remover
+from api.dependencies import Handles, Reader, Remover, services
 from api.envelope import optional_timestamp, success, timestamp
 from api.errors import documented
 from api.failures import engine_unanswered, named_failure
@@ -70,11 +70,11 @@ router = APIRouter(prefix="/v1/content", tags=["content"])
 async def list_generations(
     request: Request,
     caller: Reader,
-    handles: Handles,
     limit: Annotated[WholeNumber, Query(description="1 to 100; values outside are clamped.")] = LIMIT_DEFAULT,
     offset: Annotated[WholeNumber, Query(description="0 or more.")] = 0,
 ) -> Response:
     """The account's generations, newest first; deleted ones are not listed."""
+    handles = await services(request)
     limit, offset = min(max(limit, 1), LIMIT_MAX), min(max(offset, 0), OFFSET_MAX)
     async with single(handles.pool) as conn:
         records, total = await shown.page(conn, caller.account_id, limit=limit, offset=offset)
@@ -87,8 +87,9 @@ async def list_generations(
     responses={200: {"model": schemas.Success[schemas.Generation]}, **documented(e.GenerationNotFound)},
     openapi_extra=samples.answering(samples.FINISHED),
 )
-async def read_generation(request: Request, generation_id: str, caller: Reader, handles: Handles) -> Response:
+async def read_generation(request: Request, generation_id: str, caller: Reader) -> Response:
     """The record of one generation; there as soon as the request that created it was answered."""
+    handles = await services(request)
     record = await _record(handles, caller.account_id, generation_id)
     return success(request, "Content", await _shown(handles, record))
 

@@ -24,6 +24,7 @@ from bench import bare, cpu
 from bench.accounts import BenchAccount, open_accounts
 from bench.http_load import Job, Load, request, run
 from cli.deployment import settings_of
+from embedded.child import die_with_parent
 from embedded.config import HOST
 from embedded.health import get
 from embedded.ports import free_ports
@@ -175,6 +176,7 @@ async def _bare_server(stack: RunningStack) -> AsyncIterator[tuple[int, int]]:
             bare.DATABASE_URL: stack.database_url,
             bare.POOL_MAX: str(settings.database_pool_max),
         },
+        preexec_fn=die_with_parent(),
     )
     try:
         await _answering(f"http://{HOST}:{port}/openapi.json")

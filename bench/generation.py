@@ -25,6 +25,7 @@ from bench.accounts import open_accounts
 from bench.load import Done, Measured, Step, closed_loop
 from bench.raw import QUEUE, Ask, Raw
 from domain.generation import workflow_id
+from embedded.child import die_with_parent
 from embedded.running import RunningStack
 
 LEVELS = (8, 32)
@@ -113,7 +114,9 @@ async def _generations(stack: RunningStack) -> AsyncIterator[tuple[Client, Step,
 
 @asynccontextmanager
 async def _raw_worker(stack: RunningStack) -> AsyncIterator[int]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.raw", stack.config.temporal_address)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.raw", stack.config.temporal_address), preexec_fn=die_with_parent()
+    )
     try:
         yield process.pid
     finally:
