@@ -93,7 +93,7 @@ def close(
     data: DataOption = DATA_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Close an account for good: its keys are revoked, nothing new starts. Its books and its name are kept."""
+    """Close an account for good: its keys stop working, nothing new starts. Its books and its name are kept."""
     if not yes:
         typer.confirm(f"Close {name} for good?", abort=True, err=True)
     with operator_api(data) as api:
