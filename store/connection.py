@@ -94,8 +94,11 @@ async def single(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
     Raises as `transaction` does.
     """
     with _named_failures():
-        async with pool.connection() as conn:
+        conn = await pool.getconn()  # not pool.connection(): that commits at the end, and here nothing is open
+        try:
             yield conn
+        finally:
+            await pool.putconn(conn)
 
 
 @contextmanager
