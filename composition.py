@@ -11,14 +11,16 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from adapters.counters import InProcessCounters, SharedCounters
 from adapters.engine import connect
+from adapters.guarded_http import GuardedFetcher
+from adapters.input_files import FileReader
 from adapters.local_store import LocalStore
-from adapters.providers import fal, replicate
+from adapters.providers import registry
 from adapters.s3_store import S3Store
 from domain.addresses import AddressRules
 from domain.assets import ObjectStore
 from domain.generation import MediaType
 from domain.limits import Counters
-from domain.provider import Provider
+from domain.provider import Provider, Tools
 from domain.sealing import Keys
 from settings import Settings
 from workflows import names
@@ -36,22 +38,10 @@ def deadlines(settings: Settings) -> dict[MediaType, int]:
 
 def providers(settings: Settings) -> dict[str, Provider]:
     """The providers that have a key. The others are unavailable and are never routed to."""
-    available: dict[str, Provider] = {}
-    timeout = timedelta(seconds=settings.submit_timeout_s)
-    if settings.replicate_api_token:
-        available["replicate"] = replicate.ReplicateProvider(
-            replicate.client(settings.replicate_base_url, settings.replicate_api_token.get_secret_value(), timeout),
-            webhook_secret=(
-                settings.replicate_webhook_secret.get_secret_value() if settings.replicate_webhook_secret else None
-            ),
-        )
-    if settings.fal_key:
-        available["fal"] = fal.FalProvider(
-            fal.client(settings.fal_queue_url, settings.fal_key.get_secret_value(), timeout),
-            rest_url=settings.fal_rest_url,
-            platform_url=settings.fal_platform_url,
-        )
-    return available
+    read_file = FileReader(GuardedFetcher(addresses(settings)))
+    return registry.available(
+        settings.providers, Tools(timeout=timedelta(seconds=settings.submit_timeout_s), read_file=read_file)
+    )
 
 
 def object_store(settings: Settings, *, file_urls_key: bytes) -> ObjectStore:

@@ -1,6 +1,7 @@
 """One frozen Settings, read once at each entry point (`worker.py`, `api/app.py`, the command line).
 
 Every name is an environment variable with the prefix BABYSEA_; `.env.example` lists them all. Secrets have no default.
+Those of a provider stand with its adapter.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from adapters.providers.registry import KINDS, read_settings
+from adapters.providers.settings import ProviderSettings
 
 SECRET_KEY_CHARS_MIN = 32
 FILE_URL_TTL_MAX_S = 7 * 24 * 3600  # what S3 signs at most; no plan keeps files for longer
@@ -83,13 +88,7 @@ class Settings(BaseSettings):
     )
 
     # providers: a provider without its key is unavailable
-    replicate_api_token: SecretStr | None = Field(None, description="Replicate API token.")
-    replicate_base_url: str = Field("https://api.replicate.com/v1", description="Replicate API address.")
-    replicate_webhook_secret: SecretStr | None = Field(None, description="whsec_... of the Replicate account.")
-    fal_key: SecretStr | None = Field(None, description="fal key, as key_id:key_secret.")
-    fal_queue_url: str = Field("https://queue.fal.run", description="fal queue address.")
-    fal_rest_url: str = Field("https://rest.fal.ai", description="fal address that serves the JWKS.")
-    fal_platform_url: str = Field("https://api.fal.ai/v1", description="fal platform address: request history.")
+    providers: dict[str, ProviderSettings] = Field(default_factory=read_settings, description="By provider.")
     private_hosts: str = Field(
         "",
         description="Comma-separated host:port pairs that may be fetched although they are not public. Sandbox only.",
@@ -144,3 +143,17 @@ class Settings(BaseSettings):
                 "`openssl rand -base64 48` makes one"
             )
         return key
+
+
+def by_environment_name() -> dict[str, FieldInfo]:
+    """Every setting, by the name of its environment variable."""
+    shapes: dict[str, type[BaseSettings]] = {
+        "": Settings,
+        **{f"{name.upper()}_": kind.settings for name, kind in KINDS.items()},
+    }
+    return {
+        f"BABYSEA_{prefix}{name.upper()}": field
+        for prefix, shape in shapes.items()
+        for name, field in shape.model_fields.items()
+        if name != "providers"
+    }

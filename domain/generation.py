@@ -51,6 +51,7 @@ class Delivery(StrEnum):
 
     CALLBACK = "callback"  # the provider rings; polling is the backup
     POLLING = "polling"
+    SYNCHRONOUS = "synchronous"  # in the answer to the submit, which holds the connection until the job has ended
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Candidate:
     delivery: Delivery
     cost_microcredits: int  # what the provider is expected to charge us
     mapping_version: str
+    endpoint: str = ""  # the path or kind of call, where the native model does not tell it
 
 
 @dataclass(frozen=True)

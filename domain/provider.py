@@ -6,7 +6,7 @@ of `domain/errors.py` and nothing else for what the provider did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -31,6 +31,7 @@ class Submission:
     native_input: Mapping[str, Any]
     callback_url: str | None
     deadline: timedelta  # how long the provider may take; sent along where the provider has such a setting
+    endpoint: str = ""  # the path or kind of call, from the catalogue, where the model's name does not tell it
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,26 @@ class ProviderLimits:
     requests_per_second: float | None  # kept on the server's side, by the provider's task queue; None: not published
 
 
+@dataclass(frozen=True)
+class InputFile:
+    """A customer's file, for a provider that wants the bytes and not an address."""
+
+    content: bytes
+    content_type: str  # as sniffed: image/png, image/jpeg, image/webp, video/mp4
+
+
+# Reads the file at one of our own addresses. Raises InputFileUnreachable.
+ReadFile = Callable[[str], Awaitable[InputFile]]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every adapter is built with, beside its own settings."""
+
+    timeout: timedelta  # of one request; a synchronous submit has its deadline instead
+    read_file: ReadFile
+
+
 class Provider(Protocol):
     """One inference provider."""
 
@@ -74,7 +95,8 @@ class Provider(Protocol):
     limits: ProviderLimits
 
     async def submit(self, submission: Submission) -> Job:
-        """Ask for one job, once. Never repeats the request by itself.
+        """Ask for one job, once. Never repeats the request by itself. Of a synchronous provider the job has ended: its
+        outputs are `data:` URLs, or addresses that the reference's handle keeps for `read`.
 
         Raises SubmitAmbiguous when the request may have been accepted and the answer was lost; any other
         ProviderError means that no job exists.
@@ -98,4 +120,10 @@ class Provider(Protocol):
         """Check the provider's own signature over the raw body. Header names are lower case.
 
         Raises CallbackRefused.
+        """
+
+    async def check(self) -> None:
+        """The cheapest call that needs the credential and costs nothing.
+
+        Raises ProviderError (ProviderAuthFailed for a wrong key) with a sentence that says what is wrong.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,13 +20,16 @@ RETRY_AFTER_MAX = timedelta(hours=1)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-def pooled_client(base_url: str, authorization: str, timeout: timedelta) -> httpx.AsyncClient:
+def pooled_client(
+    base_url: str, authorization: str | None, timeout: timedelta, more_headers: Mapping[str, str] | None = None
+) -> httpx.AsyncClient:
     """One client for the life of the process. It follows no redirect, because that would repeat a POST or carry the
     credential elsewhere, and reads no proxy from the environment."""
     seconds = timeout.total_seconds()
+    credential = {"Authorization": authorization} if authorization is not None else {}
     return httpx.AsyncClient(
         base_url=base_url,
-        headers={"Authorization": authorization, "Accept": "application/json", "Accept-Encoding": "identity"},
+        headers={**credential, "Accept": "application/json", "Accept-Encoding": "identity", **(more_headers or {})},
         timeout=httpx.Timeout(seconds, connect=min(seconds, 5)),
         # idle connections are given up before the far side does so: a POST into a closing one would be ambiguous
         limits=httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=10),
@@ -96,3 +99,15 @@ def seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         return None
     return float(value)
+
+
+def microcredits_from_cents(value: object) -> int | None:
+    """An amount in US cents as JSON gives it: BFL and Runway call a cent a credit."""
+    cents = seconds(value)
+    return round(cents * 10_000) if cents is not None else None
+
+
+def field_names(names: Iterable[object]) -> dict[str, list[str]]:
+    """Details that name the parameters complained about: names only, values may be a customer's."""
+    clean = [name for name in names if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_.]{1,64}", name)]
+    return {"fields": clean[:10]} if clean else {}

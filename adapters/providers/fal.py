@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from pydantic import Field, SecretStr
 
 from adapters.providers import fal_signature
 from adapters.providers.answers import (
@@ -29,6 +30,7 @@ from adapters.providers.answers import (
     seconds,
     submitting,
 )
+from adapters.providers.settings import ProviderSettings, environment
 from domain.errors import (
     ContentRefused,
     InputFileRefused,
@@ -50,10 +52,29 @@ from domain.errors import (
     SubmitAmbiguous,
 )
 from domain.generation import JobRef
-from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission
+from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission, Tools
 
 CLOCK_SKEW = timedelta(seconds=5)
 PAGES_MAX = 10  # of 100 requests each, when a lost one is looked for
+
+
+class Settings(ProviderSettings):
+    model_config = environment("FAL")
+
+    key: SecretStr | None = Field(None, description="fal key, as key_id:key_secret.")
+    queue_url: str = Field("https://queue.fal.run", description="fal queue address.")
+    rest_url: str = Field("https://rest.fal.ai", description="fal address that serves the JWKS.")
+    platform_url: str = Field("https://api.fal.ai/v1", description="fal platform address: request history.")
+
+
+def build(settings: Settings, tools: Tools) -> FalProvider | None:
+    if not settings.key:
+        return None
+    return FalProvider(
+        client(settings.queue_url, settings.key.get_secret_value(), tools.timeout),
+        rest_url=settings.rest_url,
+        platform_url=settings.platform_url,
+    )
 
 
 def client(base_url: str, credential: str, timeout: timedelta) -> httpx.AsyncClient:
@@ -138,6 +159,14 @@ class FalProvider:
     async def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackNotice:
         request_id = await fal_signature.verified(self._keys, headers, body, now=self._clock())
         return CallbackNotice(event_id=request_id, job_id=request_id)
+
+    async def check(self) -> None:
+        with looking("fal"):
+            response = await self._http.get(
+                self._history_url, params={"endpoint_id": "fal-ai/flux/schnell", "limit": "1"}
+            )
+        if not response.is_success:
+            raise refusal(response)
 
     def _address(self, ref: JobRef, name: str) -> str:
         """An address of the handle, only where our credential may go."""

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+from pydantic import Field, SecretStr
 
 from adapters.providers import replicate_signature
 from adapters.providers.answers import (
@@ -25,6 +26,7 @@ from adapters.providers.answers import (
     seconds,
     submitting,
 )
+from adapters.providers.settings import ProviderSettings, environment
 from domain.errors import (
     ContentRefused,
     JobNotFound,
@@ -40,11 +42,28 @@ from domain.errors import (
     SubmitAmbiguous,
 )
 from domain.generation import JobRef
-from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission
+from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission, Tools
 
 CLOCK_SKEW = timedelta(seconds=5)
 PAGES_MAX = 10  # of 100 predictions each, when a lost one is looked for
 _CANCEL_AFTER_MIN_S = 5
+
+
+class Settings(ProviderSettings):
+    model_config = environment("REPLICATE")
+
+    api_token: SecretStr | None = Field(None, description="Replicate API token.")
+    base_url: str = Field("https://api.replicate.com/v1", description="Replicate API address.")
+    webhook_secret: SecretStr | None = Field(None, description="whsec_... of the Replicate account.")
+
+
+def build(settings: Settings, tools: Tools) -> ReplicateProvider | None:
+    if not settings.api_token:
+        return None
+    return ReplicateProvider(
+        client(settings.base_url, settings.api_token.get_secret_value(), tools.timeout),
+        webhook_secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
+    )
 
 
 def client(base_url: str, credential: str, timeout: timedelta) -> httpx.AsyncClient:
@@ -110,6 +129,12 @@ class ReplicateProvider:
 
     async def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackNotice:
         return replicate_signature.verified(self._callback_key, headers, body, now=self._clock())
+
+    async def check(self) -> None:
+        with looking("Replicate"):
+            response = await self._http.get("/account")
+        if not response.is_success:
+            raise refusal(response)
 
     def _next_page(self, page: Mapping[str, Any]) -> str | None:
         """The next page, only where our credential may go."""

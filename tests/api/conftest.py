@@ -20,6 +20,9 @@ from temporalio.client import Client
 import catalog
 import composition
 from adapters.local_store import LocalStore
+from adapters.providers import fal
+from adapters.providers import replicate as replicate_adapter
+from adapters.providers.settings import ProviderSettings
 from api.app import create_app
 from domain import keys
 from domain.generation import CallbackReceived, attempt_id, workflow_id
@@ -67,12 +70,21 @@ def settings(database_url: str, engine: Client, tmp_path_factory: pytest.TempPat
         temporal_namespace=engine.namespace,
         public_url="http://testserver",
         storage_path=tmp_path_factory.mktemp("artifacts"),
-        replicate_api_token="r8_test",
-        replicate_webhook_secret=REPLICATE_WEBHOOK_SECRET,
-        fal_key="key-id:key-secret",
+        providers=keyed_providers(),
         admission_timeout_s=10,
         plans_file=roomy_plans(tmp_path_factory.mktemp("plans") / "plans.yml"),
     )
+
+
+def keyed_providers() -> dict[str, ProviderSettings]:
+    return {
+        "replicate": replicate_adapter.Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            api_token="r8_test",
+            webhook_secret=REPLICATE_WEBHOOK_SECRET,
+        ),
+        "fal": fal.Settings(_env_file=None, key="key-id:key-secret"),  # type: ignore[call-arg]
+    }
 
 
 def roomy_plans(path: Path) -> Path:

@@ -209,7 +209,8 @@ async def test_10_14_an_open_breaker_makes_a_provider_the_last_choice_and_not_un
 
 
 async def test_10_14_a_provider_without_a_key_here_is_not_available(settings: Settings, customer: Customer):
-    async with serving(settings.model_copy(update={"fal_key": None})) as http:
+    only_replicate = {"replicate": settings.providers["replicate"]}
+    async with serving(settings.model_copy(update={"providers": only_replicate})) as http:
         data = await models(http, customer)
 
     assert data["healthy"] is True

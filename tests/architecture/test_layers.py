@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"domain", "catalog", "store", "workflows"},
     "embedded": set(),  # starts processes, gives them their settings as environment, and speaks HTTP with them
     "sandbox": set(),  # a separate program: the providers, simulated
-    "settings": set(),
+    "settings": {"adapters"},  # each adapter says what it must be told
 }
 COMPOSE = {"worker", "composition", "api/app.py", "cli", "bench"}  # they put the parts together: anything goes
 PURE = {"domain", "catalog"}

@@ -12,7 +12,7 @@ import typer
 
 from cli.main import app
 from embedded.config import DATA_VARIABLE, PORTS
-from settings import Settings
+from settings import by_environment_name
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLE = PROJECT / ".env.example"
@@ -42,9 +42,8 @@ def tracked_files() -> list[Path]:
 
 def test_the_example_environment_lists_every_setting_once_and_nothing_else():
     listed = [name for name, _ in example()]
-    settings = {f"BABYSEA_{field.upper()}" for field in Settings.model_fields}
 
-    assert sorted(listed) == sorted(settings | EMBEDDED_ONLY), (
+    assert sorted(listed) == sorted(set(by_environment_name()) | EMBEDDED_ONLY), (
         "Add the setting to .env.example, or remove it there: every name stands there exactly once."
     )
 
@@ -54,8 +53,8 @@ def test_the_example_environment_shows_the_defaults():
 
     wrong = [
         f"{name}: example {listed[name]!r}, default {field.default!r}"
-        for key, field in Settings.model_fields.items()
-        if (name := f"BABYSEA_{key.upper()}") in listed
+        for name, field in by_environment_name().items()
+        if name in listed
         and not field.is_required()
         and field.default is not None
         and listed[name] != str(field.default).lower().replace("none", "")
@@ -66,12 +65,12 @@ def test_the_example_environment_shows_the_defaults():
 
 
 def test_the_example_environment_holds_no_secret():
-    secrets = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    secrets = [name for name, field in by_environment_name().items() if "SecretStr" in str(field.annotation)]
     listed = dict(example())
 
-    given = {name: listed[f"BABYSEA_{name.upper()}"] for name in secrets}
+    given = {name: listed[name] for name in secrets}
 
-    assert {value for name, value in given.items() if name != "database_url"} == {""}
+    assert {value for name, value in given.items() if name != "BABYSEA_DATABASE_URL"} == {""}
 
 
 @pytest.mark.parametrize("pattern", [REGISTRY_ADDRESS, HOME_PATH], ids=["registry address", "path of one machine"])

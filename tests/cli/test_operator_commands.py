@@ -18,6 +18,7 @@ from click.testing import Result
 from psycopg import AsyncConnection
 from typer.testing import CliRunner
 
+from adapters.providers import fal
 from api.app import create_app
 from cli import local_operator
 from cli.main import app
@@ -60,7 +61,7 @@ async def environment(database_url: str, tmp_path_factory: pytest.TempPathFactor
         secret_key=ROOT,
         database_url=database_url,
         storage_path=tmp_path_factory.mktemp("artifacts"),
-        fal_key="key-id:key-secret",
+        providers={"fal": fal.Settings(_env_file=None, key="key-id:key-secret")},  # type: ignore[call-arg]
     )
     async with await AsyncConnection.connect(database_url) as conn:
         _, key = await local_operator.create(conn, ROOT, "tester")

@@ -10,13 +10,11 @@ from embedded import config, running, temporal
 from embedded.config import StackConfig, StackPorts, environment, secret_key
 from embedded.lock import DataLock
 from sandbox import credentials
-from settings import Settings
+from settings import Settings, by_environment_name
 
 
 def test_every_variable_given_to_the_processes_is_a_setting(tmp_path: Path):
-    names = {f"BABYSEA_{field.upper()}" for field in Settings.model_fields}
-
-    assert set(environment(StackConfig(tmp_path), "postgresql://")) <= names
+    assert set(environment(StackConfig(tmp_path), "postgresql://")) <= set(by_environment_name())
 
 
 def test_the_processes_can_read_their_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
