@@ -72,7 +72,11 @@ class OutputKeeper:
                     file.seek(0)
                     file.truncate()
                     fetched = await self._fetcher.fetch(
-                        output.url, file, bytes_max=BYTES_MAX[place.media_type], time_max=FETCH_TIME_MAX
+                        output.url,
+                        file,
+                        bytes_max=BYTES_MAX[place.media_type],
+                        time_max=FETCH_TIME_MAX,
+                        headers=output.headers,
                     )
                     file.seek(0)
                     info = inspect(file, fetched.size_bytes)

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from ssl import SSLContext
 from typing import BinaryIO
@@ -23,6 +24,7 @@ REDIRECTS_MAX = 3
 CONNECT_MAX = timedelta(seconds=10)
 
 _INLINE_BYTES = 2**20  # up to this much is hashed and written on the event loop, about a millisecond's work
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "BabySea/1.0"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
@@ -46,15 +48,24 @@ class GuardedFetcher:
             self._rules, connections_max=connections_max, resolver=resolver, network=network, ssl_context=ssl_context
         )
 
-    async def fetch(self, url: str, into: BinaryIO, *, bytes_max: int, time_max: timedelta) -> Download:
-        """Redirects are followed here, at most three, each checked like the first and none to a lower scheme."""
+    async def fetch(
+        self,
+        url: str,
+        into: BinaryIO,
+        *,
+        bytes_max: int,
+        time_max: timedelta,
+        headers: Mapping[str, str] | None = None,
+    ) -> Download:
+        """Redirects are followed here, at most three, each checked like the first and none to a lower scheme. From the
+        first that leaves the origin of `url` on, `headers` are not sent."""
         sink = _Sink(into, bytes_max)
         try:
             async with asyncio.timeout(time_max.total_seconds()):
                 if url[:5].lower() == "data:":
                     content_type = await _decode(url, sink)
                 else:
-                    content_type = await self._follow(url, sink)
+                    content_type = await self._follow(url, sink, headers or {})
                 return await sink.finish(content_type)
         except TimeoutError as error:
             raise ProviderInvalidOutput("The output could not be fetched in time.") from error
@@ -64,13 +75,13 @@ class GuardedFetcher:
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-    async def _follow(self, url: str, sink: _Sink) -> str | None:
+    async def _follow(self, url: str, sink: _Sink, trusted: Mapping[str, str]) -> str | None:
         address = self._rules.parse(url)
         for _ in range(REDIRECTS_MAX + 1):
             async with self._pool.stream(
                 "GET",
                 wire_url(address),
-                headers={"Host": address.authority, "Accept-Encoding": "identity", "User-Agent": "BabySea/1.0"},
+                headers={**trusted, "Host": address.authority, **_HEADERS},
                 extensions={"timeout": self._timeouts},
             ) as response:
                 headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
@@ -81,6 +92,8 @@ class GuardedFetcher:
             following = self._rules.parse(url)
             if address.scheme == "https" != following.scheme:
                 raise AddressRefused("The URL redirects from https to http.")
+            if (following.scheme, following.authority) != (address.scheme, address.authority):
+                trusted = {}
             address = following
         raise ProviderInvalidOutput("The output could not be fetched: too many redirects.")
 

@@ -142,6 +142,7 @@ async def _created(handles: Services, ask: Ask, body: object, generation_id: str
         deadlines=handles.deadlines,
         in_flight_max=handles.plans.of(ask.caller.account_plan).in_flight[ask.media_type],
         addresses=handles.addresses,
+        moderation_failover=ask.caller.account_moderation_failover,
     )
     async with handles.input_files.kept(planned) as ready:
         return await _started(handles, ask, replace(ready, admit_by=min(ready.admit_by, admit_by)))

@@ -100,6 +100,7 @@ _TAGS = {
     "operator: credits": "What an account has, what came and went, and grants.",
     "operator: webhooks": "Where an account is told of its generations, and what it was sent.",
     "operator: requests": "What an account asked of the API.",
+    "operator: generations": "How a generation was decided and run.",
     "operator: plans": "What each plan allows.",
     "operator: providers": "Which providers get new generations.",
     "operator: operators": "Who may use this part of the API.",

@@ -58,11 +58,23 @@ def set_facts(
     email: Annotated[str | None, typer.Option(help="Its new email address; '' removes it.")] = None,
     new_name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
     picture_url: Annotated[str | None, typer.Option(help="Address of its picture; '' removes it.")] = None,
+    moderation_failover: Annotated[
+        bool | None,
+        typer.Option(
+            help="Show content that one provider refuses to the next one, once; without this a refusal is final."
+        ),
+    ] = None,
     data: DataOption = DATA_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Change what is given, and nothing else."""
-    given = {"plan": plan, "email": email, "name": new_name, "picture_url": picture_url}
+    given = {
+        "plan": plan,
+        "email": email,
+        "name": new_name,
+        "picture_url": picture_url,
+        "moderation_failover": moderation_failover,
+    }
     removable = {"email", "picture_url"}
     change = {
         field: None if value == "" and field in removable else value
@@ -70,7 +82,9 @@ def set_facts(
         if value is not None
     }
     if not change:
-        raise typer.BadParameter("Say what to change: --plan, --email, --new-name or --picture-url.")
+        raise typer.BadParameter(
+            "Say what to change: --plan, --email, --new-name, --picture-url or --[no-]moderation-failover."
+        )
     _change(name, data, as_json, **change)
 
 
@@ -115,6 +129,7 @@ def _print(account: dict[str, Any], *, as_json: bool) -> None:
         "plan": account["plan"],
         "state": _state(account),
         "email": account["email"] or "-",
+        "refusals": "shown to one more provider" if account["moderation_failover"] else "final",
         "created": account["created_at"],
     }
     for word, value in shown.items():

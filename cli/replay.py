@@ -20,6 +20,7 @@ from cli.waiting import longest_life_s
 from domain.generation import GenerationRequest, GenerationStatus
 from embedded.config import DATA_DEFAULT
 from store import accounts, paused_providers, timeline
+from store.accounts import Account
 from store.connection import Pool, transaction
 from store.generation_record import GenerationRecord
 
@@ -59,7 +60,7 @@ async def _replay(target: Deployment, generation_id: str, *, wait: bool) -> dict
             paused = await paused_providers.by_provider(conn)
             account = await accounts.get(conn, record.account_id)
         assert account is not None  # accounts are never removed
-        request = planned_again(target, record, paused, plan=account.plan)
+        request = planned_again(target, record, paused, account=account)
         async with input_files(target, pool) as files, files.kept(request) as ready:
             admission = await start_once(temporal, pool, ready, wait_s=ready.admit_by - time.time())
         err.print(f"Generation {admission.generation_id} started as a replay of {generation_id}.")
@@ -87,9 +88,9 @@ async def input_files(target: Deployment, pool: Pool) -> AsyncIterator[InputFile
 
 
 def planned_again(
-    target: Deployment, record: GenerationRecord, paused: Collection[str] = (), *, plan: str
+    target: Deployment, record: GenerationRecord, paused: Collection[str] = (), *, account: Account
 ) -> GenerationRequest:
-    """The same ask, planned as if it came in now: under the account's cap as well."""
+    """The same ask, planned as if it came in now: under the account's cap and policy as well."""
     import composition
     from catalog.loader import load_catalog
     from catalog.plans import load_plans
@@ -109,9 +110,10 @@ def planned_again(
         generation_id=str(uuid.uuid4()),
         admit_by=time.time() + settings.admission_timeout_s,
         deadlines=composition.deadlines(settings),
-        in_flight_max=load_plans(settings.plans_file).of(plan).in_flight[record.media_type],
+        in_flight_max=load_plans(settings.plans_file).of(account.plan).in_flight[record.media_type],
         addresses=composition.addresses(settings),
         replay_of=record.generation_id,
+        moderation_failover=account.moderation_failover,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import BinaryIO, Protocol
@@ -21,8 +22,17 @@ class Download:
 class Fetcher(Protocol):
     """The guarded HTTP client: public addresses only, resolved once and pinned, capped in size and time."""
 
-    async def fetch(self, url: str, into: BinaryIO, *, bytes_max: int, time_max: timedelta) -> Download:
-        """Stream `url` into a file. `data:` URLs are decoded.
+    async def fetch(
+        self,
+        url: str,
+        into: BinaryIO,
+        *,
+        bytes_max: int,
+        time_max: timedelta,
+        headers: Mapping[str, str] | None = None,
+    ) -> Download:
+        """Stream `url` into a file. `data:` URLs are decoded. `headers` go where `url` points and no further: a
+        redirect to another origin does not get them.
 
         Raises AddressRefused for a URL that must not be fetched, FileTooBig, and ProviderInvalidOutput when it is gone,
         too slow or broken off.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from domain.errors import (
     AllProvidersFailed,
+    ContentRefused,
     ControlPlaneError,
     Fault,
     GenerationExpired,
@@ -14,6 +15,9 @@ from domain.errors import (
     ProviderError,
 )
 from domain.generation import Asset, AttemptFailure, GenerationRequest, GenerationStatus, Outcome
+from domain.measuring import deviations
+
+REFUSALS_MAX = 2  # with failover: content that two providers refuse is refused for what it is
 
 
 def failure_of(provider: str, error: ControlPlaneError) -> AttemptFailure:
@@ -29,9 +33,17 @@ def failure_of(provider: str, error: ControlPlaneError) -> AttemptFailure:
     )
 
 
-def is_final(failure: AttemptFailure) -> bool:
-    """The customer's fault is not shopped around, and an output that we cannot store will not store elsewhere."""
-    return failure.fault == Fault.CUSTOMER or failure.code == OutputPersistFailed.code
+def is_final(request: GenerationRequest, failures: Sequence[AttemptFailure]) -> bool:
+    """Whether the last of them ends the generation. The customer's fault is not shopped around, but for a refusal of
+    the content where the account's policy says so, once; an output that we cannot store will not store elsewhere."""
+    last = failures[-1]
+    if last.code == ContentRefused.code and request.moderation_failover:
+        return len(_refusals(failures)) >= REFUSALS_MAX
+    return last.fault == Fault.CUSTOMER or last.code == OutputPersistFailed.code
+
+
+def _refusals(failures: Sequence[AttemptFailure]) -> list[AttemptFailure]:
+    return [failure for failure in failures if failure.code == ContentRefused.code]
 
 
 def settlement_microcredits(request: GenerationRequest, delivered: int) -> int:
@@ -60,14 +72,16 @@ def succeeded(
         cost_microcredits=cost_microcredits,
         provider_errors=list(failures),
         predict_time_s=predict_time_s,
+        deviations=deviations(request.params, assets, defaulted=request.decision.defaulted if request.decision else ()),
     )
 
 
 def failed(request: GenerationRequest, failures: Sequence[AttemptFailure]) -> Outcome:
-    """A final failure gives the generation its own code; an exhausted chain says so and lists every provider."""
-    last = failures[-1]
-    if is_final(last):
-        code, message = last.code, last.message
+    """A final failure gives the generation its own code; an exhausted chain says so and lists every provider. Where one
+    of them refused the content, that is what the customer can do something about."""
+    reason = failures[-1] if is_final(request, failures) else next(iter(_refusals(failures)), None)
+    if reason is not None:
+        code, message = reason.code, reason.message
     else:
         code, message = AllProvidersFailed.code, "No provider delivered this generation."
     return Outcome(

@@ -67,6 +67,46 @@ class Candidate:
     endpoint: str = ""  # the path or kind of call, where the native model does not tell it
 
 
+class SkipReason(StrEnum):
+    """Why a provider of the order is no candidate."""
+
+    CANNOT_SERVE = "cannot_serve"  # it has not the value asked for in a field
+    UNAVAILABLE = "unavailable"  # this deployment has no key for it
+    PAUSED = "paused"  # by the operator
+    RETIRED = "retired"  # it does not offer the model any more
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A provider of the order that is not tried."""
+
+    provider: str
+    reason: SkipReason
+    field: str | None = None  # the one that it cannot honour
+    value: str | int | float | bool | None = None  # what was asked of it; of files their number, of texts nothing
+
+
+@dataclass(frozen=True)
+class FieldsAt:
+    """Where the fields of the normal form go at one candidate: names, and the catalogue's words, but no value."""
+
+    provider: str
+    mapping_version: str
+    used: dict[str, str]  # field to native member: passed on as it is
+    mapped: dict[str, str]  # field to native member: passed on in the provider's spelling
+    implied: dict[str, str]  # field to why nothing is lost without sending it
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How an ask became candidates: what answers "why this provider" and "what became of my field"."""
+
+    defaulted: list[str] = field(default_factory=list)  # fields that the caller did not send
+    routing: list[str] = field(default_factory=list)  # fields for us, not for a provider
+    candidates: list[FieldsAt] = field(default_factory=list)  # in the order in which they are tried
+    skipped: list[Skipped] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class GenerationRequest:
     """All that a generation needs from here to its end. The same ask gives the same request, but for its id."""
@@ -87,6 +127,8 @@ class GenerationRequest:
     api_key_id: str | None = None
     replay_of: str | None = None
     in_flight_max: int | None = None  # the plan's cap for the media type, this one included; None: not capped
+    moderation_failover: bool = False  # the account's policy: content that one provider refuses is shown to another
+    decision: Decision | None = None
 
     @property
     def provider_order(self) -> list[str]:
@@ -168,6 +210,26 @@ class Asset:
     duration_s: float | None = None
 
 
+class Measure(StrEnum):
+    """What an output is measured by."""
+
+    COUNT = "count"
+    RATIO = "ratio"
+    RESOLUTION = "resolution"
+    SECONDS = "seconds"
+    TYPE = "type"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What was delivered is not what was asked for. It is delivered all the same."""
+
+    measure: Measure
+    asked: str | int | float
+    delivered: str | int | float
+    output: int | None = None  # which of them, from 0; None: all of them together
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a generation ended. Written once, in the transaction that settles or releases the hold."""
@@ -184,6 +246,7 @@ class Outcome:
     error_message: str | None = None
     provider_errors: list[AttemptFailure] = field(default_factory=list)
     predict_time_s: float | None = None
+    deviations: list[Deviation] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from domain.addresses import PUBLIC_ONLY, AddressRules
+from domain.decision import decision, unable
 from domain.errors import ControlPlaneError, ProviderPaused, ProviderRefusal, ProviderUnavailable
 from domain.fields import OUTPUT_FORMAT, OUTPUT_NUMBER, values_of
-from domain.generation import Candidate, GenerationRequest, MediaType
+from domain.generation import Candidate, Decision, GenerationRequest, MediaType, Skipped, SkipReason
 from domain.mapping import CannotServe, compile_native
 from domain.model import Catalog, Model
 from domain.normalization import normalize, order_of
@@ -34,6 +35,7 @@ def plan_generation(
     replay_of: str | None = None,
     paused_providers: Collection[str] = (),
     addresses: AddressRules = PUBLIC_ONLY,
+    moderation_failover: bool = False,
 ) -> GenerationRequest:
     """Turn an ask into a request. `admit_by` also says which day's price holds, `addresses` which input files may be
     named; the files themselves have not been looked at yet.
@@ -47,6 +49,8 @@ def plan_generation(
     count: int = params[OUTPUT_NUMBER]
     day = datetime.fromtimestamp(admit_by, UTC).date()
     price = quote(model, params, count, on=day)
+    sent = body.keys() if isinstance(body, dict) else ()
+    candidates, decided = _candidates(model, params, sent, available_providers, paused_providers, count, day)
     return GenerationRequest(
         generation_id=generation_id,
         account_id=account_id,
@@ -58,30 +62,35 @@ def plan_generation(
         output_format=params[OUTPUT_FORMAT],
         quote_microcredits=price.microcredits,
         price_version=price.price_version,
-        candidates=_candidates(model, params, available_providers, paused_providers, count, day),
+        candidates=candidates,
         deadline_s=deadlines[model.media_type],
         admit_by=admit_by,
         api_key_id=api_key_id,
         replay_of=replay_of,
         in_flight_max=in_flight_max,
+        moderation_failover=moderation_failover,
+        decision=decided,
     )
 
 
 def _candidates(
     model: Model,
     params: dict[str, Any],
+    sent: Collection[str],
     available_providers: Collection[str],
     paused_providers: Collection[str],
     count: int,
     day: date,
-) -> list[Candidate]:
-    """One for each available provider that can honour the whole ask and is not paused, in the order asked for."""
+) -> tuple[list[Candidate], Decision]:
+    """One for each available provider that can honour the whole ask and is not paused, in the order asked for; and why
+    the others of the order are none."""
     named = order_of(model, params)
     order = [provider for provider in named if provider in available_providers]
     if not order:
         raise ProviderUnavailable(
             f"No provider for {model.identifier} is available here.", provider_errors=_refusals(named, paused=())
         )
+    skipped = [Skipped(name, SkipReason.UNAVAILABLE) for name in named if name not in order]
     candidates = []
     paused: list[str] = []
     refused: list[CannotServe] = []
@@ -90,9 +99,11 @@ def _candidates(
             native_model, native_input = compile_native(entry, params)
         except CannotServe as cannot:
             refused.append(cannot)
+            skipped.append(unable(model, params, cannot))
             continue
         if entry.provider in paused_providers:
             paused.append(entry.provider)
+            skipped.append(Skipped(entry.provider, SkipReason.PAUSED))
             continue
         candidates.append(
             Candidate(
@@ -111,7 +122,8 @@ def _candidates(
         )
     if not candidates:
         refuse([_not_here(model, order, field) for field in dict.fromkeys(cannot.field for cannot in refused)])
-    return candidates
+    chosen = [model.entry(candidate.provider) for candidate in candidates]
+    return candidates, decision(model, params, sent, chosen, skipped)
 
 
 def _refusals(providers: Iterable[str], paused: Collection[str]) -> list[ProviderRefusal]:

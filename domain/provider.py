@@ -7,7 +7,7 @@ of `domain/errors.py` and nothing else for what the provider did.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -40,6 +40,7 @@ class Output:
 
     url: str
     content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # to fetch it with: may hold the credential
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A simulator of the Replicate and fal APIs.")
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A simulator of the providers' APIs.")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
     parser.add_argument("--port", type=int, default=8090, help="port to bind to, 0: any free one (%(default)s)")
     parser.add_argument("--data", type=Path, default=Path(".data/sandbox.sqlite"), help="the SQLite file (%(default)s)")

@@ -9,23 +9,19 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from sandbox.callbacks import Bell, Style
+from sandbox.callbacks import Bell
 from sandbox.connection import ConnectionGoneError, say_nothing
 from sandbox.control import Control
-from sandbox.fal import FalQueue
-from sandbox.fal_history import FalHistory
-from sandbox.fal_result import FalRinging, Results
 from sandbox.faults import UnknownFaultError
 from sandbox.files import Gallery
+from sandbox.jobs import Job
 from sandbox.journal import Journal
 from sandbox.media import Studio
-from sandbox.model_pages import ModelPages
-from sandbox.prediction import Predictions, ReplicateRinging
 from sandbox.problems import RefusalError, refusal_response, unknown_fault_response
-from sandbox.replicate import ReplicateApi
+from sandbox.registry import SIMULATED, model_of
+from sandbox.simulated import Parts
+from sandbox.sizes import MediaSpec, outputs
 from sandbox.submissions import Desk, Latencies
-
-_FAL_FILES_LIVE_S = 7 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,14 @@ class Options:
 
 def create_app(options: Options) -> Starlette:
     journal, studio = Journal(options.data), Studio()
-    gallery = Gallery(journal, studio, {"replicate": options.retention_s, "fal": _FAL_FILES_LIVE_S})
-    predictions, results = Predictions(gallery, options.retention_s), Results(gallery)
-    styles: dict[str, Style] = {"replicate": ReplicateRinging(predictions), "fal": FalRinging(results)}
+    lifetimes = {
+        name: options.retention_s if one.files_live_s is None else one.files_live_s for name, one in SIMULATED.items()
+    }
+    gallery = Gallery(journal, studio, lifetimes, _outputs)
+    styles = {name: one.style(gallery, options.retention_s) for name, one in SIMULATED.items() if one.style}
     bell = Bell(journal, styles, retry_scale=options.retry_scale)
-    desk = Desk(journal, bell, options.latencies)
+    desk = Desk(journal, bell, options.latencies, lambda provider, model: model_of(provider, model).kind)
+    parts = Parts(journal, desk, bell, gallery, options.retention_s)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -53,11 +52,8 @@ def create_app(options: Options) -> Starlette:
         journal.close()
 
     routes = [
-        *ReplicateApi(journal, desk, bell, predictions).routes(),
-        *FalQueue(journal, desk, bell, results, options.retention_s).routes(),
+        *(route for one in SIMULATED.values() for route in one.routes(parts)),
         *gallery.routes(),
-        *ModelPages(journal).routes(),
-        *FalHistory(journal, results).routes(),
         *Control(journal, bell).routes(),
     ]
     handlers = {
@@ -66,3 +62,7 @@ def create_app(options: Options) -> Starlette:
         ConnectionGoneError: say_nothing,
     }
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+
+
+def _outputs(job: Job) -> list[MediaSpec]:
+    return outputs(model_of(job.provider, job.endpoint), SIMULATED[job.provider].flat(job.input))

@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from sandbox.callbacks import Bell
 from sandbox.faults import PROVIDERS, WORDS, UnknownFaultError, checked
-from sandbox.jobs import Job, phase
+from sandbox.jobs import Job, iso, phase
 from sandbox.journal import Journal
-from sandbox.prediction import iso
+from sandbox.registry import SIMULATED
 from sandbox.submissions import base_url, json_body
 
 
@@ -106,6 +106,10 @@ class Control:
         rows = "".join(_row(job, now) for job in self._journal.jobs(limit=25))
         words = "".join(f"<dt><code>{word}</code></dt><dd>{html.escape(why)}</dd>" for word, why in WORDS.items())
         page = _PAGE.replace("{base}", html.escape(base)).replace("{rows}", rows or _NO_ROWS)
+        named = [one.title for one in SIMULATED.values()]
+        page = page.replace("{titles}", f"{', '.join(named[:-1])} and {named[-1]}")
+        addresses = (f"{base}{path}" for one in SIMULATED.values() for path in one.addresses)
+        page = page.replace("{addresses}", " &middot; ".join(f"<code>{html.escape(each)}</code>" for each in addresses))
         return HTMLResponse(page.replace("{words}", words))
 
 
@@ -139,10 +143,9 @@ td,th{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #dde
 dt{float:left;clear:left;width:15rem}dd{margin:0 0 .2rem 15rem}
 code{background:#eef2f7;padding:0 .25rem;border-radius:3px}
 </style></head><body><h1>Provider sandbox</h1>
-<p>A simulator of the Replicate and fal APIs: jobs run on the clock, outputs are real files, callbacks are signed.
+<p>A simulator of the APIs of {titles}: jobs run on the clock, outputs are real files, callbacks are signed.
 Nothing here reaches a real provider.</p>
-<p><code>{base}/replicate/v1</code> &middot; <code>{base}/fal/queue</code> &middot; <code>{base}/fal/rest</code>
-&middot; <code>{base}/fal/platform/v1</code> &middot; <a href="/sandbox/jobs">jobs</a> &middot;
+<p>{addresses} &middot; <a href="/sandbox/jobs">jobs</a> &middot;
 <a href="/sandbox/faults">faults</a></p>
 <h2>Recent jobs</h2>
 <table><tr><th>Time<th>Provider<th>Model<th>State<th>Prompt</tr>{rows}</table>

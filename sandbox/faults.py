@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-PROVIDERS = ("replicate", "fal")
+PROVIDERS = ("alibabacloud", "bfl", "byteplus", "cloudflare", "fal", "openai", "replicate", "runway")
 
 WORDS: Mapping[str, str] = {
     # the submit is refused: no job

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import math
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from starlette.requests import Request
@@ -16,8 +17,7 @@ from sandbox.connection import ConnectionGoneError, Silence, reset
 from sandbox.jobs import Job, State, fate, fraction_bits, phase
 from sandbox.journal import Journal
 from sandbox.media import BLACK, COLOURS, Studio
-from sandbox.schemas import model_of
-from sandbox.sizes import MediaSpec, outputs
+from sandbox.sizes import MediaSpec
 
 _ERROR_PAGE = b"<!doctype html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 _UNREACHABLE = "http://169.254.169.254/latest/meta-data/"
@@ -26,15 +26,22 @@ _UNREACHABLE = "http://169.254.169.254/latest/meta-data/"
 class Gallery:
     """Outputs are named by job and index and made when they are fetched."""
 
-    def __init__(self, journal: Journal, studio: Studio, lifetimes_s: dict[str, float]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        studio: Studio,
+        lifetimes_s: Mapping[str, float],
+        outputs: Callable[[Job], list[MediaSpec]],
+    ) -> None:
         self._journal = journal
         self._studio = studio
         self._lifetimes_s = lifetimes_s  # by provider, from the end of the job
+        self._outputs = outputs
 
     def specs(self, job: Job) -> list[MediaSpec]:
         if job.faults.has("output_none"):
             return []
-        return outputs(model_of(job.provider, job.endpoint), job.input)
+        return self._outputs(job)
 
     async def urls(self, job: Job, base_url: str) -> list[str]:
         specs = self.specs(job)

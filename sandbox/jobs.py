@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -48,11 +49,7 @@ class Job:
     origin: str = ""  # Replicate: "" official model, else "version <id>" or "deployment <owner>/<name>"
     cancel_requested_at: float | None = None
     number: int = 0  # rank in the journal
-
-    @property
-    def prompt(self) -> str:
-        prompt = self.input.get("prompt")
-        return prompt if isinstance(prompt, str) else ""
+    prompt: str = ""  # wherever the input had it
 
     @property
     def seed(self) -> int:
@@ -103,6 +100,10 @@ def fate(job: Job) -> tuple[float, float, State]:
 def clock() -> float:
     """In whole microseconds, as the documents show it."""
     return round(time.time(), 6)
+
+
+def iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def fraction_bits(*parts: object) -> int:

@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS configured_faults (
 
 _JOB = (
     "number, id, provider, endpoint, input, created_at, queue_s, run_s, base_url, faults, failure, deadline_s, "
-    "start_timeout_s, webhook_url, webhook_events, origin, cancel_requested_at"
+    "start_timeout_s, webhook_url, webhook_events, origin, cancel_requested_at, prompt"
 )
 
 
@@ -64,7 +64,7 @@ class Journal:
     def add(self, job: Job) -> Job:
         """Keep an accepted job; returns it with its rank."""
         cursor = self._db.execute(
-            f"INSERT INTO jobs ({_JOB}, prompt, ringing) VALUES (NULL{', ?' * 18})",  # noqa: S608
+            f"INSERT INTO jobs ({_JOB}, ringing) VALUES (NULL{', ?' * 18})",  # noqa: S608
             (
                 job.id, job.provider, job.endpoint, json.dumps(job.input), job.created_at, job.queue_s, job.run_s,
                 job.base_url, " ".join(job.faults.words), json.dumps(job.failure) if job.failure else None,
@@ -203,7 +203,7 @@ class Journal:
 
 def _job(row: tuple[Any, ...]) -> Job:
     (number, job_id, provider, endpoint, native_input, created_at, queue_s, run_s, base_url, faults, failure,
-     deadline_s, start_timeout_s, webhook_url, webhook_events, origin, cancel_requested_at) = row  # fmt: skip
+     deadline_s, start_timeout_s, webhook_url, webhook_events, origin, cancel_requested_at, prompt) = row  # fmt: skip
     return Job(
         id=job_id,
         provider=provider,
@@ -222,4 +222,5 @@ def _job(row: tuple[Any, ...]) -> Job:
         origin=origin,
         cancel_requested_at=cancel_requested_at,
         number=number,
+        prompt=prompt,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FAL_PRESETS: Mapping[str, tuple[int, int]] = {
@@ -18,13 +18,19 @@ FAL_PRESETS: Mapping[str, tuple[int, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    type: Literal["string", "integer", "number", "boolean", "file", "files", "image_size", "list"]
+    type: Literal[
+        "string", "integer", "number", "boolean", "file", "files", "image_size", "list", "object", "objects", "any_of"
+    ]
     default: Any = None
     required: bool = False
     choices: tuple[Any, ...] = ()
     minimum: float | None = None
-    maximum: float | None = None  # for `files` and `list`: the most items
+    maximum: float | None = None  # for `files`, `objects` and `list`: the most items
     multiple_of: int | None = None
+    nullable: bool = False
+    longest: int | None = None  # of a string, in UTF-16 code units
+    members: Mapping[str, Parameter] = field(default_factory=dict)  # of an object, or of each of the objects
+    options: tuple[Parameter, ...] = ()  # of `any_of`
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,8 @@ class Model:
         return {name: parameter.default for name, parameter in self.parameters.items()} | dict(given)
 
 
-def text(default: str | None = None, *, required: bool = False) -> Parameter:
-    return Parameter("string", default, required)
+def text(default: str | None = None, *, required: bool = False, longest: int | None = None) -> Parameter:
+    return Parameter("string", default, required, longest=longest)
 
 
 def one_of(default: Any, *others: Any) -> Parameter:
@@ -68,6 +74,20 @@ def flag(default: bool = False) -> Parameter:
 
 def files(most: int, *, required: bool = False) -> Parameter:
     return Parameter("files", None, required, maximum=most)
+
+
+def nested(required: bool = False, /, **members: Parameter) -> Parameter:
+    """An object with these members and no others."""
+    return Parameter("object", None, required, members=members)
+
+
+def objects(least: int, most: int, /, *, required: bool = False, **members: Parameter) -> Parameter:
+    """A list of objects with these members and no others."""
+    return Parameter("objects", None, required, minimum=least, maximum=most, members=members)
+
+
+def any_of(*options: Parameter, required: bool = False) -> Parameter:
+    return Parameter("any_of", None, required, options=options)
 
 
 PROMPT = text(required=True)

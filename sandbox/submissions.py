@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
 
@@ -14,9 +15,10 @@ from sandbox.connection import hang, reset
 from sandbox.faults import FaultPlan, checked, directed, plan
 from sandbox.jobs import Job, fraction
 from sandbox.journal import Journal
-from sandbox.schemas import model_of
 
-_LATENCY_S = {"image": (0.6, 1.5), "video": (4.0, 8.0)}
+MediaKind = Literal["image", "video"]
+
+_LATENCY_S: dict[MediaKind, tuple[float, float]] = {"image": (0.6, 1.5), "video": (4.0, 8.0)}
 _QUEUED_PART = 0.15  # of the whole latency
 _CALLBACK_FIRST_WAIT_S = 5.0
 
@@ -29,12 +31,12 @@ class Latencies:
     seed: int = 0
 
     def of(
-        self, provider: str, endpoint: str, prompt: str, submit_number: int, faults: FaultPlan
+        self, provider: str, endpoint: str, kind: MediaKind, prompt: str, submit_number: int, faults: FaultPlan
     ) -> tuple[float, float]:
         """(seconds in the queue, seconds running)"""
         if faults.has("never_starts"):
             return math.inf, 0.0
-        shortest, longest = _LATENCY_S[model_of(provider, endpoint).kind]
+        shortest, longest = _LATENCY_S[kind]
         drawn = shortest + (longest - shortest) * fraction(self.seed, provider, endpoint, prompt, submit_number)
         asked = faults.number("latency")
         total = 0.0 if faults.has("callback_first") else drawn * self.scale if asked is None else asked
@@ -54,21 +56,29 @@ class Submit:
 class Desk:
     """Takes submits."""
 
-    def __init__(self, journal: Journal, bell: Bell, latencies: Latencies) -> None:
+    def __init__(
+        self, journal: Journal, bell: Bell, latencies: Latencies, kind_of: Callable[[str, str], MediaKind]
+    ) -> None:
         self._journal = journal
         self._bell = bell
         self._latencies = latencies
+        self._kind_of = kind_of  # (provider, model)
 
-    def received(self, provider: str, native_input: Any) -> Submit:
-        """Count a submit and find the faults that act on it. Raises UnknownFaultError."""
-        prompt = native_input.get("prompt") if isinstance(native_input, dict) else None
+    def received(self, provider: str, native_input: Any, *, prompt: Any = None) -> Submit:
+        """Count a submit and find the faults that act on it. `prompt` where the input does not have it at its top.
+
+        Raises UnknownFaultError.
+        """
+        if prompt is None and isinstance(native_input, dict):
+            prompt = native_input.get("prompt")
         prompt = prompt if isinstance(prompt, str) else ""
         number = self._journal.count_submit(provider, prompt)
         words = directed(prompt, provider) + checked(self._journal.take_configured_faults(provider))
         return Submit(prompt, number, plan(words, number))
 
     def latency(self, provider: str, endpoint: str, submit: Submit) -> tuple[float, float]:
-        return self._latencies.of(provider, endpoint, submit.prompt, submit.number, submit.faults)
+        kind = self._kind_of(provider, endpoint)
+        return self._latencies.of(provider, endpoint, kind, submit.prompt, submit.number, submit.faults)
 
     async def accepted(self, request: Request, job: Job) -> Job:
         """Keep the job; afterwards the answer may be lost. Raises ConnectionGoneError then."""

@@ -8,7 +8,19 @@ from typing import Any, Literal
 
 from sandbox.parameters import FAL_PRESETS, Model, Parameter
 
-Rule = Literal["missing", "unknown", "type", "choice", "minimum", "maximum", "multiple_of", "too_many", "too_few"]
+Rule = Literal[
+    "missing",
+    "unknown",
+    "type",
+    "choice",
+    "minimum",
+    "maximum",
+    "multiple_of",
+    "too_many",
+    "too_few",
+    "too_long",
+    "value",
+]
 _IMAGE_SIDE = (14, 14142)
 
 
@@ -21,29 +33,37 @@ class Violation:
 
 
 def violations(model: Model, given: Mapping[str, Any]) -> list[Violation]:
-    found = [
-        Violation((name,), "missing")
-        for name, parameter in model.parameters.items()
-        if parameter.required and name not in given
-    ]
+    return list(_of_members((), model.parameters, given))
+
+
+def _of_members(
+    path: tuple[str | int, ...], parameters: Mapping[str, Parameter], given: Mapping[str, Any]
+) -> Iterator[Violation]:
+    for name, parameter in parameters.items():
+        if parameter.required and name not in given:
+            yield Violation((*path, name), "missing")
     for name, value in given.items():
-        parameter = model.parameters.get(name)
-        if parameter is None:
-            found.append(Violation((name,), "unknown", value))
+        known = parameters.get(name)
+        if known is None:
+            yield Violation((*path, name), "unknown", value)
         else:
-            found.extend(_of_value((name,), parameter, value))
-    return found
+            yield from _of_value((*path, name), known, value)
 
 
 def _of_value(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
-    if parameter.type == "image_size":
-        yield from _of_image_size(path, value)
-    elif parameter.type == "files":
-        yield from _of_files(path, parameter, value)
-    elif not _is_a(parameter.type, value):
+    if parameter.nullable and value is None:
+        return
+    compound = _COMPOUND.get(parameter.type, _of_scalar)
+    yield from compound(path, parameter, value)
+
+
+def _of_scalar(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+    if not _is_a(parameter.type, value):
         yield Violation(path, "type", value, "string" if parameter.type == "file" else parameter.type)
     elif parameter.type == "file" and not _is_file(value):
         yield Violation(path, "type", value, "uri")
+    elif parameter.longest is not None and len(value.encode("utf-16-le")) // 2 > parameter.longest:
+        yield Violation(path, "too_long", value, parameter.longest)
     elif parameter.choices and value not in parameter.choices:
         yield Violation(path, "choice", value, tuple(dict.fromkeys(parameter.choices)))
     elif parameter.minimum is not None and value < parameter.minimum:
@@ -70,20 +90,46 @@ def _is_file(value: str) -> bool:
     return value.startswith(("https://", "http://", "data:"))
 
 
-def _of_files(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+def _of_items(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+    """What is wrong with a list, whatever its items are."""
+    least = int(parameter.minimum or parameter.required)
     if not isinstance(value, list):
         yield Violation(path, "type", value, "list")
         return
-    if parameter.required and not value:
-        yield Violation(path, "too_few", value, 1)
+    if len(value) < least:
+        yield Violation(path, "too_few", value, least)
     if parameter.maximum is not None and len(value) > parameter.maximum:
         yield Violation(path, "too_many", value, int(parameter.maximum))
-    for index, item in enumerate(value):
+
+
+def _of_object(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+    if isinstance(value, dict):
+        yield from _of_members(path, parameter.members, value)
+    else:
+        yield Violation(path, "type", value, "object")
+
+
+def _of_objects(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+    yield from _of_items(path, parameter, value)
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        yield from _of_object((*path, index), parameter, item)
+
+
+def _of_any(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+    """What is wrong as the last option sees it, when none takes the value."""
+    tried = [list(_of_value(path, option, value)) for option in parameter.options]
+    if all(tried):
+        yield from tried[-1]
+
+
+def _of_files(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+    yield from _of_items(path, parameter, value)
+    for index, item in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(item, str) or not _is_file(item):
             yield Violation((*path, index), "type", item, "uri")
 
 
-def _of_image_size(path: tuple[str | int, ...], value: Any) -> Iterator[Violation]:
+def _of_image_size(path: tuple[str | int, ...], _parameter: Parameter, value: Any) -> Iterator[Violation]:
     if isinstance(value, str):
         if value not in FAL_PRESETS:
             yield Violation(path, "choice", value, tuple(FAL_PRESETS))
@@ -93,3 +139,13 @@ def _of_image_size(path: tuple[str | int, ...], value: Any) -> Iterator[Violatio
         side = Parameter("integer", required=True, minimum=_IMAGE_SIDE[0], maximum=_IMAGE_SIDE[1])
         for found in violations(Model("image", "images", {"width": side, "height": side}), value):
             yield Violation((*path, *found.path), found.rule, found.value, found.limit)
+
+
+_COMPOUND = {
+    "any_of": _of_any,
+    "files": _of_files,
+    "image_size": _of_image_size,
+    "list": _of_items,
+    "object": _of_object,
+    "objects": _of_objects,
+}

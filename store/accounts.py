@@ -27,6 +27,7 @@ class Account:
     is_personal: bool = True
     picture_url: str | None = None
     closed_at: datetime | None = None  # for good: its keys are revoked
+    moderation_failover: bool = False  # content that one provider refuses is shown to another
 
 
 async def create(
@@ -76,7 +77,8 @@ async def page(conn: AsyncConnection[Any], *, name: str | None, limit: int, offs
 
 
 async def update(conn: AsyncConnection[Any], account: Account) -> Account:
-    """Keep the name, email, plan, picture and frozen flag as given. Raises StateConflict when the name is taken."""
+    """Keep the name, email, plan, picture, policy and frozen flag as given. Raises StateConflict when the name is taken
+    or the account closed."""
     updated = await _named_once(conn, "update", asdict(account))
     if updated is None:
         raise StateConflict("The account is closed.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from domain.generation import Asset, AttemptFailure, GenerationStatus, MediaType
+from domain.generation import Asset, AttemptFailure, Deviation, GenerationStatus, Measure, MediaType
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class GenerationRecord:
     provider_errors: list[AttemptFailure]
     files_removed: bool  # nothing is stored for it any more
     deleted_at: datetime | None
+    deviations: list[Deviation] = field(default_factory=list)  # of what succeeded
 
 
 def record_of(row: Mapping[str, Any]) -> GenerationRecord:
@@ -51,5 +52,10 @@ def record_of(row: Mapping[str, Any]) -> GenerationRecord:
             "media_type": MediaType(row["media_type"]),
             "assets": [Asset(**asset) for asset in row["assets"] or []],
             "provider_errors": [AttemptFailure(**failure) for failure in row["provider_errors"]],
+            "deviations": [_deviation(told) for told in row["deviations"] or []],
         }
     )
+
+
+def _deviation(told: Mapping[str, Any]) -> Deviation:
+    return Deviation(**{**told, "measure": Measure(told["measure"])})

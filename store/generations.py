@@ -64,6 +64,7 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
         "hold_s": hold_s,
         "admit_by": request.admit_by,
         "in_flight_max": request.in_flight_max,
+        "decision": Jsonb(asdict(request.decision)) if request.decision else None,
     }
     try:
         cursor = await conn.execute(_QUERIES["admit"], parameters)
@@ -140,6 +141,7 @@ async def finish(conn: AsyncConnection[Any], outcome: Outcome, *, output_urls: l
         "provider_errors": Jsonb([asdict(failure) for failure in outcome.provider_errors]),
         "assets": Jsonb([asdict(asset) for asset in outcome.assets]) if outcome.assets else None,
         "output_urls": output_urls or [],
+        "deviations": Jsonb([asdict(deviation) for deviation in outcome.deviations]),
     }
     try:
         cursor = await conn.execute(_QUERIES["finish"], parameters)

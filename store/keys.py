@@ -51,6 +51,7 @@ class KeyOwner:
     last_used_at: datetime | None
     account_plan: str
     account_closed: bool
+    account_moderation_failover: bool
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row
 
 from domain.errors import GenerationNotFound
-from domain.generation import Asset
+from domain.generation import Asset, Decision, FieldsAt, Skipped, SkipReason
 from store import attempts, sql
 from store.attempts import AttemptRecord
 from store.generation_record import GenerationRecord, record_of
@@ -66,6 +66,7 @@ class Timeline:
     holds: list[Hold]  # one, unless nothing was ever held
     transfers: list[TransferLine]
     deliveries: list[DeliveryLine]
+    decision: Decision | None = None  # kept since migration 0017
 
     @property
     def assets(self) -> list[Asset]:
@@ -90,6 +91,8 @@ async def timeline(conn: AsyncConnection[Any], generation_id: str) -> Timeline:
         await cursor_of_holds.execute(_QUERIES["hold"], parameters)
         holds = await cursor_of_holds.fetchall()
     async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_QUERIES["decision"], parameters)
+        decided = await cursor.fetchone()
         await cursor.execute(_QUERIES["transfers"], parameters)
         transfers = [_transfer(row) for row in await cursor.fetchall()]
         await cursor.execute(_QUERIES["deliveries"], parameters)
@@ -100,7 +103,13 @@ async def timeline(conn: AsyncConnection[Any], generation_id: str) -> Timeline:
         holds=holds,
         transfers=transfers,
         deliveries=deliveries,
+        decision=_decision(decided["decision"]) if decided else None,
     )
+
+
+def _decision(told: dict[str, Any]) -> Decision:
+    skipped = [Skipped(**{**one, "reason": SkipReason(one["reason"])}) for one in told["skipped"]]
+    return Decision(**{**told, "candidates": [FieldsAt(**fields) for fields in told["candidates"]], "skipped": skipped})
 
 
 def _transfer(row: dict[str, Any]) -> TransferLine:

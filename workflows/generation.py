@@ -173,7 +173,7 @@ class GenerationWorkflow:
                 )
             if collected.failure is not None:
                 self._failures.append(collected.failure)
-                if ending.is_final(collected.failure):
+                if ending.is_final(request, self._failures):
                     break
         if self._cancel_asked:
             return ending.canceled(request, self._failures)

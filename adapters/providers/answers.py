@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import binascii
 import json
 import math
 import re
@@ -13,9 +16,11 @@ from typing import Any
 
 import httpx
 
-from domain.errors import ProviderUnavailable, SubmitAmbiguous
+from domain.errors import ProviderInvalidOutput, ProviderUnavailable, SubmitAmbiguous
+from domain.media import media_type_of
 
 RETRY_AFTER_MAX = timedelta(hours=1)
+ANSWER_BYTES_MAX = 128 * 2**20  # several large pictures in base64
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -54,6 +59,37 @@ def submitting(provider: str) -> Iterator[None]:
         raise SubmitAmbiguous(f"The answer of {provider} to a submit was lost.") from error
 
 
+async def patient_post(
+    http: httpx.AsyncClient, provider: str, path: str, *, deadline: timedelta, **body: Any
+) -> httpx.Response:
+    """The whole answer to a POST that is given when the job has ended, with the outputs in it; until the deadline.
+
+    Raises as `submitting` does, and ProviderInvalidOutput for more than ANSWER_BYTES_MAX.
+    """
+    limit, content = deadline.total_seconds(), bytearray()
+    timeout = httpx.Timeout(limit, connect=http.timeout.connect, pool=http.timeout.pool)
+    with submitting(provider):
+        try:
+            async with asyncio.timeout(limit), http.stream("POST", path, timeout=timeout, **body) as response:
+                async for piece in response.aiter_bytes():
+                    content += piece
+                    if len(content) > ANSWER_BYTES_MAX:
+                        raise ProviderInvalidOutput(f"{provider} answered with more than we take.")
+        except TimeoutError as error:
+            raise SubmitAmbiguous(f"{provider} did not answer a submit before its deadline.") from error
+    decoded = [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
+    return httpx.Response(response.status_code, headers=decoded, content=bytes(content))
+
+
+def data_url(encoded: str) -> str:
+    """The address of a picture that came as base64. Its type is read from its first bytes."""
+    try:
+        kind = media_type_of(base64.b64decode(encoded[:24], validate=True))
+    except (binascii.Error, ValueError):
+        kind = None
+    return f"data:{kind or 'application/octet-stream'};base64,{encoded}"
+
+
 @contextmanager
 def looking(provider: str) -> Iterator[None]:
     """Around a request that may be repeated."""
@@ -65,8 +101,13 @@ def looking(provider: str) -> Iterator[None]:
 
 def json_object(response: httpx.Response) -> dict[str, Any] | None:
     """The body, when it is a JSON object; pages of an edge are not."""
+    return object_in(response.content)
+
+
+def object_in(content: bytes) -> dict[str, Any] | None:
+    """The JSON object that these bytes are."""
     try:
-        body = json.loads(response.content)
+        body = json.loads(content)
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None

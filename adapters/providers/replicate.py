@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 from pydantic import Field, SecretStr
 
-from adapters.providers import replicate_signature
+from adapters.providers import standard_webhooks
 from adapters.providers.answers import (
     base_of,
     json_object,
     looking,
     moment,
+    object_in,
     pooled_client,
     retry_after,
     seconds,
@@ -80,7 +81,9 @@ class ReplicateProvider:
     ) -> None:
         """Raises ValueError for a webhook secret that is not of the form `whsec_<base64>`."""
         self._http = http  # base address, credential and time limits are set by `client`
-        self._callback_key = replicate_signature.key_of(webhook_secret) if webhook_secret is not None else None
+        self._callback_key = (
+            standard_webhooks.key_of(webhook_secret, "Replicate") if webhook_secret is not None else None
+        )
         self._clock = clock
 
     async def submit(self, submission: Submission) -> Job:
@@ -128,7 +131,9 @@ class ReplicateProvider:
         return JobRef(job_id)
 
     async def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackNotice:
-        return replicate_signature.verified(self._callback_key, headers, body, now=self._clock())
+        event_id = standard_webhooks.verified_event(self._callback_key, headers, body, now=self._clock())
+        job_id = (object_in(body) or {}).get("id")
+        return CallbackNotice(event_id=event_id, job_id=job_id if isinstance(job_id, str) else None)
 
     async def check(self) -> None:
         with looking("Replicate"):

@@ -177,6 +177,7 @@ def _shown(account: Account) -> shapes.AccountShown:
         is_personal=account.is_personal,
         picture_url=account.picture_url,
         frozen=account.frozen,
+        moderation_failover=account.moderation_failover,
         created_at=timestamp(account.created_at),
         closed_at=optional_timestamp(account.closed_at),
     )

@@ -18,6 +18,7 @@ _ACCOUNT: dict[str, Any] = {
     "is_personal": False,
     "picture_url": None,
     "frozen": False,
+    "moderation_failover": False,
     "created_at": _AT,
     "closed_at": None,
 }

@@ -22,6 +22,9 @@ Preset = Annotated[str, Field(json_schema_extra={"enum": list(PRESETS)})]
 ScopeName = Annotated[str, Field(json_schema_extra={"enum": [scope.value for scope in Scope]})]
 GRACE_HOURS_MAX = 168
 GRACE_HOURS_DEFAULT = 24
+MODERATION_FAILOVER = (
+    "True: content that one provider refuses is shown to the next candidate, once. By default a refusal is final."
+)
 PLAN = "A plan of this deployment, such as `pro`; it may carry the billing period, such as `Pro Yearly`."
 
 
@@ -41,6 +44,7 @@ class AccountUpdate(Body):
     plan: PlanName = Field(default_factory=str, description=PLAN)
     picture_url: PictureUrl | None = None
     frozen: bool = Field(default_factory=bool, description="True: no new generations; those in flight may end.")
+    moderation_failover: bool = Field(default_factory=bool, description=MODERATION_FAILOVER)
 
 
 class KeyCreate(Body):
@@ -115,6 +119,7 @@ class AccountShown(Contract):
     is_personal: bool
     picture_url: str | None
     frozen: bool
+    moderation_failover: bool = Field(description=MODERATION_FAILOVER)
     created_at: str = Timestamp
     closed_at: str | None
 

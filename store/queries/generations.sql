@@ -3,7 +3,8 @@ SELECT store.admit_generation(
     %(generation_id)s::uuid, %(account_id)s::uuid, %(region)s::text, %(model)s::text, %(media_type)s::text,
     %(params)s::jsonb, %(output_count)s::integer, %(output_format)s::text, %(provider_order)s::text[],
     %(quote)s::bigint, %(price_version)s::text, %(hold_s)s::integer, %(admit_by)s::double precision,
-    %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid, %(in_flight_max)s::integer);
+    %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid, %(in_flight_max)s::integer,
+    %(decision)s::jsonb);
 
 -- name: abandon
 INSERT INTO store.generations
@@ -25,13 +26,14 @@ SELECT status, deliveries::text[], credits_released
   FROM store.finish_generation(
     %(generation_id)s::uuid, %(account_id)s::uuid, %(status)s::text, %(settle)s::bigint, %(attempt_number)s::integer,
     %(provider_used)s::text, %(cost)s::bigint, %(predict_time_s)s::double precision, %(error_code)s::text,
-    %(error_message)s::text, %(provider_errors)s::jsonb, %(assets)s::jsonb, %(output_urls)s::text[]);
+    %(error_message)s::text, %(provider_errors)s::jsonb, %(assets)s::jsonb, %(output_urls)s::text[],
+    %(deviations)s::jsonb);
 
 -- name: get
 SELECT generation_id::text, account_id::text, status, abandoned, region, model, media_type, params, output_count,
        output_format, provider_order, prediction_id::text, provider_used, quote_microcredits, price_version,
        settled_microcredits, api_key_id::text, replay_of::text, created_at, started_at, completed_at, predict_time_s,
-       error_code, error_message, provider_errors, files_removed_at IS NOT NULL AS files_removed, deleted_at,
+       error_code, error_message, provider_errors, files_removed_at IS NOT NULL AS files_removed, deleted_at, deviations,
        (SELECT jsonb_agg(to_jsonb(asset) - 'generation_id' - 'index' ORDER BY index)
           FROM store.assets AS asset WHERE asset.generation_id = generation.generation_id) AS assets
   FROM store.generations AS generation

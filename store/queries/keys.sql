@@ -8,14 +8,16 @@ VALUES (%(api_key_id)s::uuid, %(account_id)s::uuid, %(name)s, %(prefix)s, %(key_
 -- The key with its account: all that authentication asks for, in one look-up by the unique hash.
 SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
        key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed,
+       account.moderation_failover AS account_moderation_failover
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.key_hash = %(key_hash)s;
 
 -- name: get
 SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
        key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed,
+       account.moderation_failover AS account_moderation_failover
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.api_key_id = %(api_key_id)s::uuid
    AND (%(account_id)s::uuid IS NULL OR key.account_id = %(account_id)s::uuid);
@@ -24,7 +26,8 @@ SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.sco
 -- As it is when whoever changes it has committed; unchanged until this transaction ends.
 SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
        key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed,
+       account.moderation_failover AS account_moderation_failover
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.api_key_id = %(api_key_id)s::uuid
    AND (%(account_id)s::uuid IS NULL OR key.account_id = %(account_id)s::uuid)
@@ -33,7 +36,8 @@ SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.sco
 -- name: of_account
 SELECT key.api_key_id::text, key.account_id::text, key.name, key.prefix, key.scopes, key.region,
        key.ip_allowlist, key.created_at, key.expires_at, key.revoked_at, key.rotated_at, key.last_used_at,
-       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed
+       account.plan AS account_plan, account.closed_at IS NOT NULL AS account_closed,
+       account.moderation_failover AS account_moderation_failover
   FROM store.api_keys AS key JOIN store.accounts AS account USING (account_id)
  WHERE key.account_id = %(account_id)s::uuid
  ORDER BY key.created_at, key.api_key_id;

@@ -5,6 +5,9 @@ SELECT account_id::text, work_id::text, try_number, amount_micros, state::text, 
  WHERE account_id = %(account_id)s::uuid AND work_id = %(generation_id)s::uuid
  ORDER BY try_number;
 
+-- name: decision
+SELECT decision FROM store.decisions WHERE generation_id = %(generation_id)s::uuid;
+
 -- name: transfers
 -- With the spendable balance around each; null where a transfer did not touch it.
 SELECT transfer_id, operation::text, debit::text, credit::text, amount_micros, created_at, cause,

@@ -78,7 +78,7 @@ class ScriptedFetcher:
     bodies: list[bytes | BaseException] = field(default_factory=lambda: [png()])
     fetched: list[str] = field(default_factory=list)
 
-    async def fetch(self, url: str, into: BinaryIO, *, bytes_max: int, time_max: timedelta) -> Download:
+    async def fetch(self, url: str, into: BinaryIO, *, bytes_max: int, time_max: timedelta, headers=None) -> Download:
         self.fetched.append(url)
         body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
         if isinstance(body, BaseException):

@@ -37,7 +37,8 @@ from domain.errors import (
 from domain.generation import JobRef
 from domain.media import inspect
 from domain.provider import Job, JobState, Provider, Submission
-from sandbox import credentials
+from sandbox.fal import credentials as fal_credentials
+from sandbox.replicate import credentials as replicate_credentials
 from tests.support.callback_ear import Call, Ear, listening_ear
 from tests.support.sandbox import SandboxProcess, running_sandbox
 
@@ -80,10 +81,10 @@ class Bench:
 
 def bench(name: str, sandbox: SandboxProcess, *, credential: str | None = None, timeout: timedelta = TIMEOUT) -> Bench:
     if name == "replicate":
-        http = replicate.client(sandbox.replicate_url, credential or credentials.REPLICATE_API_TOKEN, timeout)
-        secret = credentials.REPLICATE_WEBHOOK_SECRET
+        http = replicate.client(sandbox.replicate_url, credential or replicate_credentials.API_TOKEN, timeout)
+        secret = replicate_credentials.WEBHOOK_SECRET
         return Bench(name, sandbox, ReplicateProvider(http, webhook_secret=secret), http)
-    http = fal.client(sandbox.fal_queue_url, credential or credentials.FAL_KEY, timeout)
+    http = fal.client(sandbox.fal_queue_url, credential or fal_credentials.KEY, timeout)
     urls = {"rest_url": sandbox.fal_rest_url, "platform_url": sandbox.fal_platform_url}
     return Bench(name, sandbox, FalProvider(http, **urls), http)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adapters.providers import replicate
 from adapters.providers.replicate import ReplicateProvider, to_job, to_wire
-from adapters.providers.replicate_signature import key_of, verified
+from adapters.providers.standard_webhooks import key_of, verified_event
 from domain.errors import (
     CallbackRefused,
     ContentRefused,
@@ -460,4 +460,4 @@ def test_a_malformed_secret_stops_the_start(secret):
 )
 def test_random_callbacks_are_refused(headers, body):
     with pytest.raises(CallbackRefused):
-        verified(key_of("whsec_AAAA"), headers, body, now=0)
+        verified_event(key_of("whsec_AAAA", "Replicate"), headers, body, now=0)

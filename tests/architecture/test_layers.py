@@ -114,20 +114,27 @@ def modules_named_in(module: Path, package: str) -> set[str]:
     return {name.partition(".")[0] for name in inside}
 
 
+def owner_of(module: Path, package: str) -> str | None:
+    """The provider to which a module belongs: by its folder in the package, or by its own name."""
+    folder = Path(*package.split("."))
+    below = module.relative_to(folder) if module.is_relative_to(folder) else Path(module.name)
+    return provider_of(below.parts[0].removesuffix(".py"))
+
+
 def strangers_of(module: Path, package: str) -> set[str]:
     """Modules of other providers that a provider's module imports."""
-    own = provider_of(module.stem)
+    own = owner_of(module, package)
     named = modules_named_in(module, package)
     return {name for name in named if own is not None and provider_of(name) not in {None, own}}
 
 
 @pytest.mark.parametrize("package", ["adapters.providers", "sandbox"])
 def test_providers_do_not_import_each_other(package: str):
-    found = sorted((PROJECT / package.replace(".", "/")).glob("*.py"))
+    found = sorted(module.relative_to(PROJECT) for module in (PROJECT / package.replace(".", "/")).rglob("*.py"))
 
-    wrong = {module.name: strangers for module in found if (strangers := strangers_of(module, package))}
+    wrong = {str(module): strangers for module in found if (strangers := strangers_of(module, package))}
 
-    assert {provider_of(module.stem) for module in found} >= PROVIDERS, "these are the modules that were looked for"
+    assert {owner_of(module, package) for module in found} >= PROVIDERS, "these are the modules that were looked for"
     assert not wrong, f"{wrong}: what two providers share stands in a module of its own, as answers.py does."
 
 

@@ -9,7 +9,8 @@ import pytest
 from embedded import config, running, temporal
 from embedded.config import StackConfig, StackPorts, environment, secret_key
 from embedded.lock import DataLock
-from sandbox import credentials
+from sandbox.fal import credentials as fal_credentials
+from sandbox.replicate import credentials as replicate_credentials
 from settings import Settings, by_environment_name
 
 
@@ -31,9 +32,9 @@ def test_the_processes_can_read_their_settings(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_sandbox_accepts_the_credentials_that_the_processes_are_given():
-    assert config.SANDBOX_REPLICATE_TOKEN == credentials.REPLICATE_API_TOKEN
-    assert config.SANDBOX_REPLICATE_WEBHOOK_SECRET == credentials.REPLICATE_WEBHOOK_SECRET
-    assert config.SANDBOX_FAL_KEY == credentials.FAL_KEY
+    assert config.SANDBOX_REPLICATE_TOKEN == replicate_credentials.API_TOKEN
+    assert config.SANDBOX_REPLICATE_WEBHOOK_SECRET == replicate_credentials.WEBHOOK_SECRET
+    assert config.SANDBOX_FAL_KEY == fal_credentials.KEY
 
 
 def test_the_secret_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path):

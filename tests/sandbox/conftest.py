@@ -9,7 +9,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from sandbox import credentials
+from sandbox.fal import credentials as fal_credentials
+from sandbox.replicate import credentials as replicate_credentials
 from tests.support.callback_ear import Ear, listening_ear
 from tests.support.sandbox import SandboxProcess, running_sandbox
 
@@ -25,7 +26,7 @@ async def sandbox() -> AsyncIterator[SandboxProcess]:
 @pytest_asyncio.fixture
 async def replicate(sandbox: SandboxProcess) -> AsyncIterator[httpx.AsyncClient]:
     """Speaks to the Replicate API, with its token."""
-    headers = {"authorization": f"Bearer {credentials.REPLICATE_API_TOKEN}"}
+    headers = {"authorization": f"Bearer {replicate_credentials.API_TOKEN}"}
     async with httpx.AsyncClient(base_url=sandbox.replicate_url, headers=headers, timeout=15) as http:
         yield http
 
@@ -33,7 +34,7 @@ async def replicate(sandbox: SandboxProcess) -> AsyncIterator[httpx.AsyncClient]
 @pytest_asyncio.fixture
 async def fal(sandbox: SandboxProcess) -> AsyncIterator[httpx.AsyncClient]:
     """Speaks to fal's queue, with its key."""
-    headers = {"authorization": f"Key {credentials.FAL_KEY}"}
+    headers = {"authorization": f"Key {fal_credentials.KEY}"}
     async with httpx.AsyncClient(base_url=sandbox.fal_queue_url, headers=headers, timeout=15) as http:
         yield http
 

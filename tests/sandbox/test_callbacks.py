@@ -11,12 +11,12 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from sandbox import credentials
+from sandbox.replicate import credentials as replicate_credentials
 from tests.support.submits import completed, ended, predict, queue
 
 
 def replicate_signature_is_good(call):
-    key = base64.b64decode(credentials.REPLICATE_WEBHOOK_SECRET.removeprefix("whsec_"))
+    key = base64.b64decode(replicate_credentials.WEBHOOK_SECRET.removeprefix("whsec_"))
     signed = f"{call.headers['webhook-id']}.{call.headers['webhook-timestamp']}.".encode() + call.body
     mac = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     return call.headers["webhook-signature"] == f"v1,{mac}"

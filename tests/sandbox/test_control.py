@@ -6,6 +6,7 @@ import sys
 import httpx
 
 from sandbox.faults import NO_FAULTS
+from sandbox.registry import model_of
 from sandbox.submissions import Latencies
 from tests.support.sandbox import running_sandbox, started_sandbox
 from tests.support.submits import predict, queue
@@ -80,7 +81,7 @@ def test_its_command_line_explains_itself():
 
 def test_latencies_are_seeded_scaled_and_by_class():
     def total(latencies: Latencies, endpoint: str) -> float:
-        return sum(latencies.of("fal", endpoint, "a cat", 1, NO_FAULTS))
+        return sum(latencies.of("fal", endpoint, model_of("fal", endpoint).kind, "a cat", 1, NO_FAULTS))
 
     image, video = "fal-ai/flux/dev", "fal-ai/veo3.1/fast"
     assert 0.6 <= total(Latencies(), image) <= 1.5

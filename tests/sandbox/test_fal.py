@@ -6,7 +6,7 @@ import json
 import httpx
 import pytest
 
-from sandbox import credentials
+from sandbox.fal import credentials as fal_credentials
 from tests.support.sandbox import running_sandbox
 from tests.support.submits import FAL_SCHNELL, completed, queue
 
@@ -299,7 +299,7 @@ async def test_the_status_stream_ends_with_completed(fal, prompt):
 
 
 async def test_a_result_is_forgotten_after_retention_but_not_its_files():
-    headers = {"authorization": f"Key {credentials.FAL_KEY}"}
+    headers = {"authorization": f"Key {fal_credentials.KEY}"}
     async with (
         running_sandbox(options=("--retention", "1.5")) as sandbox,
         httpx.AsyncClient(base_url=sandbox.fal_queue_url, headers=headers) as http,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sandbox.media import BLACK, COLOURS, Studio, encode
-from sandbox.schemas import MODELS, model_of
+from sandbox.registry import SIMULATED, model_of
 from sandbox.sizes import MediaSpec, outputs
 from tests.support.submits import completed, ended, predict, queue
 
@@ -136,7 +136,7 @@ async def test_no_two_jobs_have_equal_bytes(media_format):
 
 
 async def test_every_image_model_delivers_what_it_says(replicate, fal, prompt):
-    for endpoint, model in MODELS["replicate"].items():
+    for endpoint, model in SIMULATED["replicate"].models.known.items():
         if model.kind == "image" and not model.community:
             done = await ended(replicate, (await predict(replicate, prompt(), endpoint)).json())
             url = done["output"] if isinstance(done["output"], str) else done["output"][0]
@@ -146,7 +146,7 @@ async def test_every_image_model_delivers_what_it_says(replicate, fal, prompt):
                 (spec.width, spec.height),
                 spec.content_type,
             )
-    for endpoint, model in MODELS["fal"].items():
+    for endpoint, model in SIMULATED["fal"].models.known.items():
         from_text = not any(one.required and one.type in {"file", "files"} for one in model.parameters.values())
         if model.kind == "image" and from_text:
             image = (await completed(fal, (await queue(fal, prompt(), endpoint)).json())).json()["images"][0]

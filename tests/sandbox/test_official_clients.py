@@ -13,13 +13,14 @@ import replicate
 from replicate.exceptions import ModelError, ReplicateError
 from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
-from sandbox import credentials
+from sandbox.fal import credentials as fal_credentials
+from sandbox.replicate import credentials as replicate_credentials
 from tests.support.submits import FAL_SCHNELL, SCHNELL
 
 
 @pytest.fixture
 def replicate_client(sandbox):
-    return replicate.Client(base_url=f"{sandbox.url}/replicate", api_token=credentials.REPLICATE_API_TOKEN)
+    return replicate.Client(base_url=f"{sandbox.url}/replicate", api_token=replicate_credentials.API_TOKEN)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ async def test_replicate_accepts_the_signature_of_a_webhook(replicate_client, pr
 
 
 async def test_fal_subscribes(fal_queue, prompt):
-    client, seen = fal_client.SyncClient(key=credentials.FAL_KEY), []
+    client, seen = fal_client.SyncClient(key=fal_credentials.KEY), []
 
     result = await asyncio.to_thread(
         lambda: client.subscribe(
@@ -149,7 +150,7 @@ async def test_fal_subscribes(fal_queue, prompt):
 
 
 async def test_fal_submits_looks_and_reads(fal_queue, prompt):
-    client = fal_client.AsyncClient(key=credentials.FAL_KEY)
+    client = fal_client.AsyncClient(key=fal_credentials.KEY)
 
     handle = await client.submit("fal-ai/veo3.1/fast", {"prompt": prompt(), "duration": "4s"})
     result = await handle.get()
@@ -161,7 +162,7 @@ async def test_fal_submits_looks_and_reads(fal_queue, prompt):
 
 
 async def test_fal_cancels(fal_queue, prompt):
-    client = fal_client.AsyncClient(key=credentials.FAL_KEY)
+    client = fal_client.AsyncClient(key=fal_credentials.KEY)
 
     handle = await client.submit(FAL_SCHNELL, {"prompt": prompt("fal=never_ends")})
     await client.cancel(FAL_SCHNELL, handle.request_id)
@@ -174,7 +175,7 @@ async def test_fal_cancels(fal_queue, prompt):
 
 
 async def test_fal_raises_the_models_error(fal_queue, prompt):
-    client = fal_client.AsyncClient(key=credentials.FAL_KEY)
+    client = fal_client.AsyncClient(key=fal_credentials.KEY)
 
     with pytest.raises(fal_client.client.FalClientHTTPError) as refused:
         await client.subscribe(FAL_SCHNELL, {"prompt": prompt("fal=content_refused")})

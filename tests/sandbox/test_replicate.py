@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from sandbox import credentials
+from sandbox.replicate import credentials as replicate_credentials
 from tests.support.sandbox import running_sandbox
 from tests.support.submits import SCHNELL, ended, predict
 
@@ -286,7 +286,7 @@ async def test_a_deadline_aborts_what_has_not_started_and_cancels_what_runs(repl
 
 async def test_the_list_is_newest_first_and_pages_by_cursor():
     async with running_sandbox() as sandbox:
-        headers = {"authorization": f"Bearer {credentials.REPLICATE_API_TOKEN}"}
+        headers = {"authorization": f"Bearer {replicate_credentials.API_TOKEN}"}
         async with httpx.AsyncClient(base_url=sandbox.replicate_url, headers=headers) as http:
             made = [(await predict(http, f"number {number}")).json() for number in range(103)]
 
@@ -336,7 +336,7 @@ async def test_a_model_names_its_version_and_its_parameters(replicate):
 
 
 async def test_everything_of_a_prediction_is_removed_after_retention():
-    headers = {"authorization": f"Bearer {credentials.REPLICATE_API_TOKEN}"}
+    headers = {"authorization": f"Bearer {replicate_credentials.API_TOKEN}"}
     async with (
         running_sandbox(options=("--retention", "2")) as sandbox,
         httpx.AsyncClient(base_url=sandbox.replicate_url, headers=headers) as http,

@@ -9,12 +9,13 @@ from pathlib import Path
 import httpx
 import pytest_asyncio
 
-from sandbox import credentials
+from sandbox.fal import credentials as fal_credentials
+from sandbox.replicate import credentials as replicate_credentials
 from tests.support.sandbox import SandboxProcess
 from tests.support.submits import completed, ended, predict, queue
 
-REPLICATE = {"authorization": f"Bearer {credentials.REPLICATE_API_TOKEN}"}
-FAL = {"authorization": f"Key {credentials.FAL_KEY}"}
+REPLICATE = {"authorization": f"Bearer {replicate_credentials.API_TOKEN}"}
+FAL = {"authorization": f"Key {fal_credentials.KEY}"}
 
 
 @pytest_asyncio.fixture

@@ -94,7 +94,15 @@ class StagedProvider:
 class StagedFetcher:
     """Every output is the same small picture."""
 
-    async def fetch(self, url: str, into: BinaryIO, *, bytes_max: int, time_max: timedelta) -> Download:
+    async def fetch(
+        self,
+        url: str,
+        into: BinaryIO,
+        *,
+        bytes_max: int,
+        time_max: timedelta,
+        headers: Mapping[str, str] | None = None,
+    ) -> Download:
         into.write(A_PNG)
         return Download(len(A_PNG), hashlib.sha256(A_PNG).hexdigest(), "image/png")
 

@@ -15,19 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox import credentials
-from sandbox import replicate_problems as problems
 from sandbox.callbacks import FINAL, Bell
 from sandbox.connection import reset
 from sandbox.faults import FaultPlan
 from sandbox.jobs import Job, clock, fate, phase
 from sandbox.journal import Journal
-from sandbox.prediction import EVENTS, PREFIX, Predictions
 from sandbox.problems import RefusalError
-from sandbox.schemas import MODELS, is_known, model_of
+from sandbox.replicate import credentials, problems
+from sandbox.replicate.models import MODELS
+from sandbox.replicate.prediction import EVENTS, PREFIX, Predictions
+from sandbox.replicate.versions import COMMUNITY, version_owner
 from sandbox.submissions import Desk, base_url, json_body
-from sandbox.validation import violations
-from sandbox.versions import COMMUNITY, version_owner
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -111,6 +109,7 @@ class ReplicateApi:
             provider="replicate",
             endpoint=model,
             input=body["input"],
+            prompt=submit.prompt,
             created_at=clock(),
             queue_s=queue_s,
             run_s=run_s,
@@ -186,11 +185,11 @@ async def account(_request: Request) -> Response:
 
 
 async def webhook_secret(_request: Request) -> Response:
-    return JSONResponse({"key": credentials.REPLICATE_WEBHOOK_SECRET})
+    return JSONResponse({"key": credentials.WEBHOOK_SECRET})
 
 
 def authenticated(endpoint: Endpoint) -> Endpoint:
-    accepted = {f"{scheme} {credentials.REPLICATE_API_TOKEN}" for scheme in ("Bearer", "Token")}
+    accepted = {f"{scheme} {credentials.API_TOKEN}" for scheme in ("Bearer", "Token")}
 
     async def guarded(request: Request) -> Response:
         if request.headers.get("authorization") not in accepted:
@@ -229,13 +228,13 @@ def _model_of_version(named: Any) -> tuple[str, str]:
     owner = version_owner(version)
     if owner is not None and model in {"", owner}:
         return owner, f"version {version}"
-    if owner is None and model and not MODELS["replicate"].get(model) and re.fullmatch(r"[0-9a-f]{64}", version):
+    if owner is None and model and not MODELS.lists(model) and re.fullmatch(r"[0-9a-f]{64}", version):
         return model, f"version {version}"
     raise RefusalError(problems.bad_version())
 
 
 def _check_input(model: str, given: dict[str, Any]) -> None:
-    if is_known("replicate", model) and (found := violations(model_of("replicate", model), given)):
+    if found := MODELS.violations(model, given):
         raise RefusalError(problems.invalid_input(found))
 
 

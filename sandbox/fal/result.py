@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox import credentials
-from sandbox import fal_problems as problems
 from sandbox.callbacks import Signed, final_due
+from sandbox.fal import credentials, problems
+from sandbox.fal.models import MODELS
 from sandbox.faults import FaultPlan
 from sandbox.files import Gallery
 from sandbox.jobs import Job, Phase, State, phase
-from sandbox.schemas import model_of
 
 _CANCELED_STATUS = 499
 _TIMED_OUT_STATUS = 504
@@ -97,7 +96,7 @@ class Results:
         return int((job.failure or {})["status"])
 
     async def _success(self, job: Job, seen: Phase, base_url: str) -> Result:
-        model, specs = model_of("fal", job.endpoint), self._gallery.specs(job)
+        model, specs = MODELS.of(job.endpoint), self._gallery.specs(job)
         urls = await self._gallery.urls(job, base_url)
         headers = {"x-fal-request-id": job.id, "x-fal-billable-units": str(max(1, len(specs)))}
         if model.kind == "video":
@@ -152,15 +151,15 @@ class FalRinging:
         body = json.dumps(notice).encode()
         timestamp = str(int(at))
         digest = hashlib.sha256(b"another body" if forged else body).hexdigest()
-        message = "\n".join((job.id, credentials.FAL_USER_ID, timestamp, digest)).encode()
+        message = "\n".join((job.id, credentials.USER_ID, timestamp, digest)).encode()
         return Signed(
             body,
             {
                 "content-type": "application/json",
                 "x-fal-webhook-request-id": job.id,
-                "x-fal-webhook-user-id": credentials.FAL_USER_ID,
+                "x-fal-webhook-user-id": credentials.USER_ID,
                 "x-fal-webhook-timestamp": timestamp,
-                "x-fal-webhook-signature": credentials.fal_signing_key.sign(message).hex(),
+                "x-fal-webhook-signature": credentials.signing_key.sign(message).hex(),
             },
         )
 

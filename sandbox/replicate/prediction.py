@@ -8,14 +8,13 @@ import hmac
 import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from sandbox import credentials
 from sandbox.callbacks import FINAL, Signed, final_due
 from sandbox.files import Gallery
-from sandbox.jobs import Job, Phase, State, fate, phase
-from sandbox.schemas import model_of
+from sandbox.jobs import Job, Phase, State, fate, iso, phase
+from sandbox.replicate import credentials
+from sandbox.replicate.models import MODELS
 
 PREFIX = "/replicate/v1"
 EVENTS = ("start", "output", "logs", FINAL)  # in the order in which they are sent
@@ -59,7 +58,7 @@ class Predictions:
         urls = await self._gallery.urls(job, base)
         if not urls:
             return None
-        return urls[0] if model_of("replicate", job.endpoint).output == "string" else urls
+        return urls[0] if MODELS.of(job.endpoint).output == "string" else urls
 
     def _drawn(self, job: Job, seen: Phase, output: Any, removed: bool, base: str) -> dict[str, Any]:
         started, ended = seen.started_at, seen.ended_at
@@ -133,7 +132,7 @@ class ReplicateRinging:
         body = json.dumps(document).encode()
         message_id = "msg_" + hashlib.blake2b(f"{job.id} {event}".encode(), digest_size=13).hexdigest()
         timestamp = str(int(at))
-        key = b"not the key of this account" if forged else credentials.replicate_webhook_key
+        key = b"not the key of this account" if forged else credentials.webhook_key
         mac = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
         return Signed(
             body,
@@ -144,7 +143,3 @@ class ReplicateRinging:
                 "webhook-signature": "v1," + base64.b64encode(mac).decode(),
             },
         )
-
-
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -12,15 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox import replicate_problems as problems
-from sandbox.jobs import clock
+from sandbox.jobs import clock, iso
 from sandbox.journal import Journal
 from sandbox.parameters import Model, Parameter
-from sandbox.prediction import PREFIX, iso
-from sandbox.replicate import authenticated
-from sandbox.schemas import MODELS
+from sandbox.replicate import problems
+from sandbox.replicate.api import authenticated
+from sandbox.replicate.models import MODELS
+from sandbox.replicate.prediction import PREFIX
+from sandbox.replicate.versions import versions_of
 from sandbox.submissions import base_url
-from sandbox.versions import versions_of
 
 _UPLOAD_LIFE_S = 86400
 _PUBLISHED_AT = iso(1767225600)
@@ -42,7 +42,7 @@ class ModelPages:
 
     async def model(self, request: Request) -> Response:
         name = "{owner}/{name}".format(**request.path_params)
-        model = MODELS["replicate"].get(name)
+        model = MODELS.known.get(name)
         if model is None:
             return problems.not_found()
         owner, _, short = name.partition("/")
@@ -65,7 +65,7 @@ class ModelPages:
 
     async def version(self, request: Request) -> Response:
         name = "{owner}/{name}".format(**request.path_params)
-        version, model = request.path_params["version"], MODELS["replicate"].get(name)
+        version, model = request.path_params["version"], MODELS.known.get(name)
         if model is None or version not in versions_of(name):
             return problems.not_found()
         return JSONResponse(_version_page(version, model))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from sandbox.schemas import MODELS
+from sandbox.replicate.models import MODELS
 
-COMMUNITY = {name: model.community for name, model in MODELS["replicate"].items() if model.community}
+COMMUNITY = {name: model.community for name, model in MODELS.known.items() if model.community}
 
 
 def versions_of(name: str) -> tuple[str, ...]:
@@ -14,7 +14,7 @@ def versions_of(name: str) -> tuple[str, ...]:
     return COMMUNITY.get(name) or (hashlib.sha256(name.encode()).hexdigest(),)
 
 
-_OWNERS = {version: name for name in MODELS["replicate"] for version in versions_of(name)}
+_OWNERS = {version: name for name in MODELS.known for version in versions_of(name)}
 
 
 def version_owner(version: str) -> str | None:

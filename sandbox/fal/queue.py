@@ -15,16 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from sandbox import credentials
-from sandbox import fal_problems as problems
 from sandbox.callbacks import FINAL, Bell
 from sandbox.connection import reset
-from sandbox.fal_result import Results, failure, inference_s, model_failure, status_error
+from sandbox.fal import credentials, problems
+from sandbox.fal.models import MODELS
+from sandbox.fal.result import Results, failure, inference_s, model_failure, status_error
 from sandbox.jobs import Job, Phase, State, clock, fate, phase
 from sandbox.journal import Journal
-from sandbox.schemas import is_known, model_of
 from sandbox.submissions import Desk, base_url, json_body
-from sandbox.validation import violations
 
 QUEUE = "/fal/queue"
 REST = "/fal/rest"
@@ -76,7 +74,7 @@ class FalQueue:
 
         queue_s, run_s = self._desk.latency("fal", endpoint, submit)
         failed = failure(submit.faults, submit.prompt)
-        if is_known("fal", endpoint) and (found := violations(model_of("fal", endpoint), given)):
+        if found := MODELS.violations(endpoint, given):
             failed, run_s = (
                 model_failure(problems.invalid_input(found), False),
                 0.0,
@@ -86,6 +84,7 @@ class FalQueue:
             provider="fal",
             endpoint=endpoint,
             input=given,
+            prompt=submit.prompt,
             created_at=clock(),
             queue_s=queue_s,
             run_s=run_s,
@@ -168,7 +167,7 @@ class FalQueue:
 
 
 async def jwks(_request: Request) -> Response:
-    return JSONResponse(credentials.fal_jwks())
+    return JSONResponse(credentials.jwks())
 
 
 def authenticate(request: Request) -> None:
@@ -177,7 +176,7 @@ def authenticate(request: Request) -> None:
     if scheme != "Key" or ":" not in key:
         expected = "Invalid Key Authorization header format. Expected '<key_id>:<key_secret>'."
         raise problems.refused(401, expected)
-    if key != credentials.FAL_KEY:
+    if key != credentials.KEY:
         raise problems.refused(401, "No user found for Key ID and Secret")
 
 

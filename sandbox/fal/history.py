@@ -11,11 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.fal import PLATFORM, authenticate
-from sandbox.fal_result import Results
-from sandbox.jobs import Job, Phase, phase
+from sandbox.fal.queue import PLATFORM, authenticate
+from sandbox.fal.result import Results
+from sandbox.jobs import Job, Phase, iso, phase
 from sandbox.journal import Journal
-from sandbox.prediction import iso
 
 _WINDOW_S = 86400
 _SCANNED_MAX = 1000

@@ -1,0 +1,218 @@
+"""Alibaba Cloud Model Studio (DashScope). Source: the vendor's reference and client 2.0.2, read 2026-11.
+
+One path holds the connection and answers with the finished images; every other one makes a task. A task that was
+accepted is not yet a valid one: most mistakes in the input come as a failed task. There is no idempotency key and no
+callback. Tasks are listed by model and time without their input; results live a day. Nothing tells what was charged.
+Query, list and cancel together are limited to 20 a second for the whole account.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from pydantic import Field, SecretStr
+
+from adapters.providers.alibabacloud_errors import accepted, failure, refusal, seen
+from adapters.providers.answers import looking, pooled_client, submitting
+from adapters.providers.kept import kept, with_outputs
+from adapters.providers.settings import ProviderSettings, environment
+from domain.errors import CallbackRefused, JobNotFound, ProviderInvalidOutput, ProviderRejectedInput, SubmitAmbiguous
+from domain.generation import JobRef
+from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission, Tools
+
+SYNCHRONOUS_ENDPOINT = "/services/aigc/multimodal-generation/generation"
+PAGES_MAX = 10  # of 100 tasks each, when a lost one is looked for
+_CLOCK_SKEW = timedelta(seconds=5)
+_SUBMIT_MAX = timedelta(seconds=60)  # no submit waits longer for its answer: a later task is somebody else's
+_PROMPT_KEPT = 500  # characters of a prompt that even the shortest limit does not cut off
+
+
+class Settings(ProviderSettings):
+    model_config = environment("ALIBABACLOUD")
+
+    key: SecretStr | None = Field(None, description="Model Studio API key, sk-..., of the same region as the address.")
+    base_url: str = Field("https://dashscope-intl.aliyuncs.com/api/v1", description="Model Studio API address.")
+
+
+def build(settings: Settings, tools: Tools) -> AlibabaCloudProvider | None:
+    if not settings.key:
+        return None
+    authorization = f"Bearer {settings.key.get_secret_value().strip()}"
+    return AlibabaCloudProvider(pooled_client(settings.base_url, authorization, tools.timeout))
+
+
+class AlibabaCloudProvider:
+    name = "alibabacloud"
+    limits = ProviderLimits(requests_per_second=20)  # of looks; submits have 1 to 5 a second for each model
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http  # base address, credential and time limits are set by `build`
+
+    async def submit(self, submission: Submission) -> Job:
+        body = {"model": submission.native_model, **submission.native_input}
+        if submission.endpoint == SYNCHRONOUS_ENDPOINT:
+            patience = httpx.Timeout(submission.deadline.total_seconds(), connect=5)
+            with submitting("Alibaba Cloud"):
+                response = await self._http.post(submission.endpoint, json=body, timeout=patience)
+            return to_finished_job(submission.attempt_id, accepted(response))
+        with submitting("Alibaba Cloud"):
+            response = await self._http.post(submission.endpoint, json=body, headers={"X-DashScope-Async": "enable"})
+        task_id = accepted(response)["output"].get("task_id")
+        if not isinstance(task_id, str):
+            raise SubmitAmbiguous("Alibaba Cloud accepted a submit without naming the task.")
+        return Job(JobRef(task_id), JobState.QUEUED)
+
+    async def read(self, ref: JobRef) -> Job:
+        if (finished := kept(ref)) is not None:
+            return finished
+        with looking("Alibaba Cloud"):
+            response = await self._http.get(f"/tasks/{_path_id(ref)}")
+        return to_job(ref, seen(response))
+
+    async def cancel(self, ref: JobRef) -> bool:
+        """Only a task that has not begun can be stopped."""
+        if kept(ref) is not None:
+            return False
+        with looking("Alibaba Cloud"):
+            response = await self._http.post(f"/tasks/{_path_id(ref)}/cancel")
+        if response.is_success:
+            return True
+        refused = refusal(response)
+        if isinstance(refused, ProviderRejectedInput):  # unknown to it, begun or finished
+            return False
+        raise refused
+
+    async def find(self, submission: Submission, submitted_after: datetime) -> list[JobRef]:
+        """Lists the account's tasks of the model. The list shows no input, so the reference carries what the end of
+        the task will show of its prompt, for `read` to compare. A synchronous call leaves nothing to find."""
+        if submission.endpoint == SYNCHRONOUS_ENDPOINT:
+            return []
+        earliest, latest = submitted_after - _CLOCK_SKEW, submitted_after + _SUBMIT_MAX
+        query = {
+            "model_name": submission.native_model,
+            "start_time": earliest.astimezone(UTC).strftime("%Y%m%d%H%M%S"),
+            "page_size": "100",
+        }
+        matches: list[tuple[timedelta, str]] = []
+        for page_no in range(1, PAGES_MAX + 1):
+            with looking("Alibaba Cloud"):
+                response = await self._http.get("/tasks/", params=query | {"page_no": str(page_no)})
+            page = seen(response)
+            for task_id, created in _listed(page, submission.native_model):
+                if earliest <= created <= latest:
+                    matches.append((abs(created - submitted_after), task_id))
+            if not page.get("data") or page_no == page.get("total_page"):
+                break
+        prompt = submission.native_input.get("input", {}).get("prompt")
+        handle = {"prompt": _print_of(prompt)} if isinstance(prompt, str) else {}
+        return [JobRef(task_id, handle) for _, task_id in sorted(matches)]
+
+    def job_named(self, job_id: str, native_model: str) -> JobRef:  # noqa: ARG002 - the id is enough here
+        return JobRef(job_id)
+
+    async def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackNotice:  # noqa: ARG002
+        raise CallbackRefused("Alibaba Cloud sends no callbacks.")
+
+    async def check(self) -> None:
+        with looking("Alibaba Cloud"):
+            seen(await self._http.get("/tasks/", params={"page_no": "1", "page_size": "1"}))
+
+
+# --- their words to ours ------------------------------------------------------------------------------------------
+
+_STATES = {
+    "PENDING": JobState.QUEUED,
+    "RUNNING": JobState.RUNNING,
+    "SUSPENDED": JobState.RUNNING,
+    "CANCELED": JobState.CANCELED,
+}
+
+
+def to_job(ref: JobRef, body: Mapping[str, Any]) -> Job:
+    """The task as told. Raises the ProviderError that a failed one stands for."""
+    output = body["output"] if isinstance(body.get("output"), dict) else {}
+    status = output.get("task_status")
+    if status == "UNKNOWN":  # never existed, or older than a day
+        raise JobNotFound("Alibaba Cloud does not know the task.")
+    if status == "FAILED":
+        raise failure(output)
+    if status != "SUCCEEDED":
+        return Job(ref, _STATES.get(str(status), JobState.RUNNING))
+    _check_owner(ref, output)
+    return Job(ref, JobState.SUCCEEDED, _outputs(output), predict_time_s=_predict_time_s(output))
+
+
+def to_finished_job(attempt_id: str, body: Mapping[str, Any]) -> Job:
+    """The images of a synchronous answer."""
+    request_id = body.get("request_id")
+    urls = [output.url for output in _outputs(body["output"])]
+    return with_outputs(request_id if isinstance(request_id, str) else attempt_id, urls, None)
+
+
+def _outputs(output: Mapping[str, Any]) -> tuple[Output, ...]:
+    """Raises what it says of an output that is missing, when all of them are."""
+    urls = tuple(Output(url) for url in _urls(output))
+    if not urls:
+        lost = next((item for item in _objects(output.get("results")) if item.get("code")), None)
+        raise failure(lost) if lost else ProviderInvalidOutput("Alibaba Cloud answered with a result without files.")
+    return urls
+
+
+def _urls(output: Mapping[str, Any]) -> Iterator[str]:
+    """Videos, images of the older protocol (some may have failed), images of the newer one."""
+    contents = [
+        item
+        for choice in _objects(output.get("choices"))
+        for message in _objects([choice.get("message")])
+        for item in _objects(message.get("content"))
+    ]
+    for url in (
+        output.get("video_url"),
+        *(item.get("url") for item in _objects(output.get("results"))),
+        *(item.get("image") for item in contents),
+    ):
+        if isinstance(url, str):
+            yield url
+
+
+def _objects(items: object) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _check_owner(ref: JobRef, output: Mapping[str, Any]) -> None:
+    """A task that was found in the list may be another request's: its prompt, where the end shows one, must be ours."""
+    expected = ref.handle.get("prompt")
+    shown = [output.get("orig_prompt"), *(item.get("orig_prompt") for item in _objects(output.get("results")))]
+    if expected and any(isinstance(prompt, str) and _print_of(prompt) != expected for prompt in shown):
+        raise JobNotFound("The task that was found at Alibaba Cloud belongs to another request.")
+
+
+def _print_of(prompt: str) -> str:
+    return hashlib.sha256(prompt.strip()[:_PROMPT_KEPT].strip().encode()).hexdigest()
+
+
+def _predict_time_s(output: Mapping[str, Any]) -> float | None:
+    """From being scheduled to the end. The times have no zone, but the same one."""
+    try:
+        scheduled, ended = (datetime.fromisoformat(str(output.get(name))) for name in ("scheduled_time", "end_time"))
+        return max(0.0, (ended - scheduled).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _path_id(ref: JobRef) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", ref.job_id):
+        raise JobNotFound("Alibaba Cloud has no task with such an id.")
+    return ref.job_id
+
+
+def _listed(page: Mapping[str, Any], native_model: str) -> Iterator[tuple[str, datetime]]:
+    for item in _objects(page.get("data")):
+        task_id, created_ms = item.get("task_id"), item.get("gmt_create")
+        if isinstance(task_id, str) and isinstance(created_ms, int) and item.get("model_name") == native_model:
+            yield task_id, datetime.fromtimestamp(created_ms / 1000, UTC)

@@ -1,0 +1,29 @@
+"""Every simulated provider. A new one is its package here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox import fal, replicate
+from sandbox.parameters import Model
+from sandbox.simulated import Simulated
+from sandbox.validation import Violation
+
+SIMULATED: Mapping[str, Simulated] = {one.name: one for one in (fal.SIMULATED, replicate.SIMULATED)}
+
+
+def model_of(provider: str, endpoint: str) -> Model:
+    """Raises KeyError."""
+    return SIMULATED[provider].models.of(endpoint)
+
+
+def accepts(provider: str, native_model: str, endpoint: str, native_input: Mapping[str, Any]) -> list[Violation]:
+    """What this provider would refuse of a native request; empty: it would take it.
+
+    Raises KeyError for a model that the simulated provider does not know: then nothing can be said.
+    """
+    simulated = SIMULATED[provider]
+    if not simulated.models.lists(native_model):
+        raise KeyError(f"{provider} does not know {native_model}")
+    return simulated.violations(native_model, endpoint, native_input)
