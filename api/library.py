@@ -67,8 +67,10 @@ async def list_models(request: Request, _: LibraryReader, handles: Handles) -> R
     openapi_extra=answering(library_samples.PROVIDERS),
 )
 async def list_providers(request: Request, _: LibraryReader, handles: Handles) -> Response:
-    """Every inference provider and how it is driven; a paused one gets no new generations."""
-    return success(request, "Provider library", library_providers(handles.catalogue, await handles.paused.names()))
+    """Every inference provider and how it is driven; one that is paused, or unavailable because this deployment has no
+    key for it, gets no new generations."""
+    paused, available = await handles.paused.names(), handles.available_providers
+    return success(request, "Provider library", library_providers(handles.catalogue, paused, available=available))
 
 
 async def _balance(pool: Pool, account_id: str) -> int | None:

@@ -279,7 +279,9 @@ class LibraryProvider(Contract):
     provider_description: str
     provider_website: str
     provider_docs: str
-    provider_status: str
+    provider_status: str = Field(
+        description="active, beta, paused (by the operator) or unavailable (this deployment has no key for it)."
+    )
     babysea_implementation: ProviderImplementation
 
 

@@ -11,6 +11,7 @@ from domain.model import Catalog, Model, ProviderFacts, Unit
 from domain.pricing import credits
 
 PAUSED = "paused"
+UNAVAILABLE = "unavailable"
 
 
 def library_models(catalog: Catalog, *, on: date | None = None) -> dict[str, Any]:
@@ -57,13 +58,22 @@ def cheapest_price(model: Model, *, on: date | None = None) -> float:
     return min(pricing.values()) if isinstance(pricing, dict) else pricing
 
 
-def library_providers(catalog: Catalog, paused: Collection[str] = ()) -> dict[str, Any]:
-    """`paused`: the providers that the operator has paused, whatever the catalogue says of them."""
+def library_providers(
+    catalog: Catalog, paused: Collection[str] = (), *, available: Collection[str] | None = None
+) -> dict[str, Any]:
+    """`paused` by the operator, and `available`, those that this deployment has a key for, count for more than what the
+    catalogue says of a provider. Without `available` nothing is known of keys."""
     providers = [
-        library_provider(provider, catalog) | ({"provider_status": PAUSED} if provider.identifier in paused else {})
+        library_provider(provider, catalog) | _switched(provider.identifier, paused, available)
         for provider in catalog.providers.values()
     ]
     return {"providers": providers, "providers_total": len(providers)}
+
+
+def _switched(provider: str, paused: Collection[str], available: Collection[str] | None) -> dict[str, str]:
+    if provider in paused:
+        return {"provider_status": PAUSED}
+    return {"provider_status": UNAVAILABLE} if available is not None and provider not in available else {}
 
 
 def library_provider(provider: ProviderFacts, catalog: Catalog) -> dict[str, Any]:

@@ -26,6 +26,8 @@ WORDS: Mapping[str, str] = {
     "submit_500": "an error of the provider",
     "submit_502": "an HTML page of the edge",
     "submit_503": "no capacity",
+    "input_refused": "moderation of the input (BytePlus: 400 InputTextSensitiveContentDetected)",
+    "spend_cap": "a spending limit of ours (BytePlus: 429 SetLimitExceeded)",
     "reset_before": "the connection is reset; no job",
     # the submit is accepted, its answer is lost
     "reset_after": "the job exists; the connection is reset",
@@ -61,6 +63,7 @@ WORDS: Mapping[str, str] = {
     "output_wrong_type": "an HTML page under the content type of the media",
     "output_empty": "a file of no bytes",
     "output_none": "the job succeeds without any output",
+    "partly_refused": "the last of several outputs is refused by moderation (BytePlus: an error in its place)",
     "output_data_url": "the output is a data: URL",
     "output_private": "the output URL points to a link-local address",
     # looking at the job

@@ -108,6 +108,10 @@ class Journal:
             "UPDATE jobs SET cancel_requested_at = ? WHERE id = ? AND cancel_requested_at IS NULL", (now, job_id)
         )
 
+    def remove(self, job_id: str) -> None:
+        """Forget one job, and its files with it."""
+        self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
     def count_poll(self, job_id: str) -> int:
         (polls,) = self._db.execute(
             "UPDATE jobs SET polls = polls + 1 WHERE id = ? RETURNING polls", (job_id,)

@@ -121,7 +121,9 @@ def read_parameter(notation: str, lists: Mapping[str, list[str]], *, required: b
         maximum=most,
         multiple_of=int(step) if step else None,
     )
-    if parameter.default is not None and violations(Model("image", "list", {"it": parameter}), {"it": parameter.default}):
+    if parameter.default is not None and violations(
+        Model("image", "list", {"it": parameter}), {"it": parameter.default}
+    ):
         raise NotationError(f"{notation!r} has a default that it does not allow.")
     return parameter
 
@@ -168,14 +170,18 @@ class _Reader:
         for name, members in self._lists.items():
             found = _LIST_NAME.fullmatch(name)
             if not found or int(found[1]) != len(members) or len(set(members)) != len(members):
-                raise NotationError(f"The list {name} is not named by letters and by how many different members it has.")
+                raise NotationError(
+                    f"The list {name} is not named by letters and by how many different members it has."
+                )
         self._sizes = {name: _both_ways(table) for name, table in document.get("sizes", {}).items()}
         self._parameters: dict[str, Parameter] = {}  # by notation
         self._entries: dict[str, dict[str, Any]] = {}  # with what they inherit
         self._models: dict[str, Model] = {}
 
     def models(self) -> dict[str, Model]:
-        groups = {name: self._read(f"the group {name}", group) for name, group in self._document.get("groups", {}).items()}
+        groups = {
+            name: self._read(f"the group {name}", group) for name, group in self._document.get("groups", {}).items()
+        }
         for section, kind in _SECTIONS.items():
             base = self._document.get("every", {}).get(section, {})
             start = {**base, "input": self._read(f"every of the {section}", base.get("input", {}))}

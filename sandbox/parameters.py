@@ -1,4 +1,4 @@
-"""The vocabulary in which `schemas.py` describes a model's input."""
+"""The vocabulary in which a model's input is described."""
 
 from __future__ import annotations
 
@@ -19,13 +19,26 @@ FAL_PRESETS: Mapping[str, tuple[int, int]] = {
 @dataclass(frozen=True, slots=True)
 class Parameter:
     type: Literal[
-        "string", "integer", "number", "boolean", "file", "files", "image_size", "list", "object", "objects", "any_of"
+        "string",
+        "integer",
+        "number",
+        "boolean",
+        "file",
+        "files",
+        "strings",
+        "image_size",
+        "list",
+        "object",
+        "objects",
+        "any_of",
     ]
     default: Any = None
     required: bool = False
-    choices: tuple[Any, ...] = ()
+    choices: tuple[Any, ...] = ()  # `WxH` and `W*H` stand for any pair of numbers; of `image_size`: besides fal's own
     minimum: float | None = None
-    maximum: float | None = None  # for `files`, `objects` and `list`: the most items
+    maximum: float | None = (
+        None  # for `files`, `strings`, `objects` and `list`: the most items; of `image_size`: a side
+    )
     multiple_of: int | None = None
     nullable: bool = False
     longest: int | None = None  # of a string, in UTF-16 code units
@@ -34,17 +47,51 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """A parameter is given, or has one of these values (as text)."""
+
+    name: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, asked: Mapping[str, Any]) -> bool:
+        value = asked.get(self.name)
+        return str(value) in self.values if self.values else bool(value)
+
+    def __str__(self) -> str:
+        return f"{self.name} {' or '.join(self.values)}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Where `one` holds, `other` must hold too (`needed`), or must not."""
+
+    one: Condition
+    other: Condition
+    needed: bool
+
+    def allows(self, asked: Mapping[str, Any]) -> bool:
+        return not self.one.holds(asked) or self.other.holds(asked) is self.needed
+
+    def __str__(self) -> str:
+        return f"{self.one} {'requires' if self.needed else 'cannot be combined with'} {self.other}"
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model of one provider. `output`: how its files are wrapped; `community`: its versions, where it needs one."""
 
     kind: Literal["image", "video"]
-    output: Literal["string", "list", "images", "video"]
+    output: Literal["string", "list", "image", "images", "video"]
     parameters: Mapping[str, Parameter]
     sizes: Mapping[str, tuple[int, int]] | None = None  # by aspect ratio; None: computed from the ratio
     short_side: int = 1024  # of a video without a resolution parameter
     duration_s: float = 5  # of a video without a duration parameter
     flags_nsfw: bool = False  # fal: the answer has has_nsfw_concepts
     community: tuple[str, ...] = ()
+    format: str = "png"  # of an image, where no parameter chooses
+    fps: float = 16  # of a video that is asked for in frames, without a parameter for it
+    rules: tuple[Together, ...] = ()  # between parameters
+    source: str = ""  # where it is not the provider's published schema
 
     def with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {name: parameter.default for name, parameter in self.parameters.items()} | dict(given)

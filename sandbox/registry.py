@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox import fal, replicate
-from sandbox.parameters import Model
-from sandbox.simulated import Simulated
+from sandbox import byteplus, fal, replicate from sandbox.parameters import Model from sandbox.simulated import Simulated
 from sandbox.validation import Violation
 
-SIMULATED: Mapping[str, Simulated] = {one.name: one for one in (fal.SIMULATED, replicate.SIMULATED)}
+SIMULATED: Mapping[str, Simulated] = {one.name: one for one in (byteplus.SIMULATED, fal.SIMULATED, replicate.SIMULATED)}
 
 
 def model_of(provider: str, endpoint: str) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +23,7 @@ Rule = Literal[
     "value",
 ]
 _IMAGE_SIDE = (14, 14142)
+_PAIRS = {"WxH": re.compile(r"\d+x\d+"), "W*H": re.compile(r"\d+\*\d+")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,13 @@ class Violation:
 
 
 def violations(model: Model, given: Mapping[str, Any]) -> list[Violation]:
-    return list(_of_members((), model.parameters, given))
+    found = list(_of_members((), model.parameters, given))
+    asked = model.with_defaults(given)
+    return found + [
+        Violation((rule.one.name,), "value", given.get(rule.one.name), str(rule))
+        for rule in model.rules
+        if not rule.allows(asked)
+    ]
 
 
 def _of_members(
@@ -64,7 +72,7 @@ def _of_scalar(path: tuple[str | int, ...], parameter: Parameter, value: Any) ->
         yield Violation(path, "type", value, "uri")
     elif parameter.longest is not None and len(value.encode("utf-16-le")) // 2 > parameter.longest:
         yield Violation(path, "too_long", value, parameter.longest)
-    elif parameter.choices and value not in parameter.choices:
+    elif parameter.choices and not _is_among(value, parameter.choices):
         yield Violation(path, "choice", value, tuple(dict.fromkeys(parameter.choices)))
     elif parameter.minimum is not None and value < parameter.minimum:
         yield Violation(path, "minimum", value, parameter.minimum)
@@ -86,6 +94,13 @@ def _is_a(kind: str, value: Any) -> bool:
             return isinstance(value, str)
 
 
+def _is_among(value: Any, choices: tuple[Any, ...]) -> bool:
+    return any(
+        value == choice if choice not in _PAIRS else isinstance(value, str) and _PAIRS[choice].fullmatch(value)
+        for choice in choices
+    )
+
+
 def _is_file(value: str) -> bool:
     return value.startswith(("https://", "http://", "data:"))
 
@@ -104,7 +119,7 @@ def _of_items(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> 
 
 def _of_object(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
     if isinstance(value, dict):
-        yield from _of_members(path, parameter.members, value)
+        yield from _of_members(path, parameter.members, value) if parameter.members else ()
     else:
         yield Violation(path, "type", value, "object")
 
@@ -122,30 +137,32 @@ def _of_any(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> It
         yield from tried[-1]
 
 
-def _of_files(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+def _of_texts(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
+    files = parameter.type == "files"
     yield from _of_items(path, parameter, value)
     for index, item in enumerate(value if isinstance(value, list) else ()):
-        if not isinstance(item, str) or not _is_file(item):
-            yield Violation((*path, index), "type", item, "uri")
+        if not isinstance(item, str) or (files and not _is_file(item)):
+            yield Violation((*path, index), "type", item, "uri" if files else "string")
 
 
-def _of_image_size(path: tuple[str | int, ...], _parameter: Parameter, value: Any) -> Iterator[Violation]:
+def _of_image_size(path: tuple[str | int, ...], parameter: Parameter, value: Any) -> Iterator[Violation]:
     if isinstance(value, str):
-        if value not in FAL_PRESETS:
-            yield Violation(path, "choice", value, tuple(FAL_PRESETS))
+        if value not in (names := (*FAL_PRESETS, *parameter.choices)):
+            yield Violation(path, "choice", value, names)
     elif not isinstance(value, dict):
         yield Violation(path, "type", value, "string or object")
     else:
-        side = Parameter("integer", required=True, minimum=_IMAGE_SIDE[0], maximum=_IMAGE_SIDE[1])
-        for found in violations(Model("image", "images", {"width": side, "height": side}), value):
-            yield Violation((*path, *found.path), found.rule, found.value, found.limit)
+        least, most = parameter.minimum or _IMAGE_SIDE[0], parameter.maximum or _IMAGE_SIDE[1]
+        side = Parameter("integer", required=True, minimum=least, maximum=most)
+        yield from _of_members(path, {"width": side, "height": side}, value)
 
 
 _COMPOUND = {
     "any_of": _of_any,
-    "files": _of_files,
+    "files": _of_texts,
     "image_size": _of_image_size,
     "list": _of_items,
     "object": _of_object,
     "objects": _of_objects,
+    "strings": _of_texts,
 }

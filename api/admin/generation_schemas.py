@@ -46,7 +46,7 @@ class DeviationShown(Contract):
     output: int | None = Field(description="Which output, from 0. Null: all of them together.")
 
 
-class AttemptShown(Contract):
+class ProviderAttempt(Contract):
     number: int
     provider: str
     native_model: str
@@ -79,5 +79,5 @@ class GenerationShown(Contract):
     completed_at: str | None
     deleted_at: str | None
     decision: DecisionShown | None = Field(description="Null: it was never admitted, or before this was kept.")
-    attempts: list[AttemptShown]
+    attempts: list[ProviderAttempt]
     deviations: list[DeviationShown] = Field(description="Of the outputs from what was asked for.")

@@ -16,7 +16,7 @@ from api.dependencies import Handles
 from api.envelope import optional_timestamp, success, timestamp
 from api.samples import answering
 from domain import errors as e
-from domain.pricing import credits
+from domain.pricing import exact_credits
 from store.attempts import AttemptRecord
 from store.connection import single
 from store.timeline import Timeline, timeline
@@ -54,8 +54,8 @@ def _shown(told: Timeline) -> shapes.GenerationShown:
         error_code=record.error_code,
         error_message=record.error_message,
         price_version=record.price_version,
-        quote=credits(record.quote_microcredits),
-        settled=None if record.settled_microcredits is None else credits(record.settled_microcredits),
+        quote=exact_credits(record.quote_microcredits),
+        settled=None if record.settled_microcredits is None else exact_credits(record.settled_microcredits),
         replay_of=record.replay_of,
         created_at=timestamp(record.created_at),
         started_at=optional_timestamp(record.started_at),
@@ -67,9 +67,9 @@ def _shown(told: Timeline) -> shapes.GenerationShown:
     )
 
 
-def _attempt(attempt: AttemptRecord) -> shapes.AttemptShown:
+def _attempt(attempt: AttemptRecord) -> shapes.ProviderAttempt:
     failure, cost = attempt.failure, attempt.cost_microcredits
-    return shapes.AttemptShown(
+    return shapes.ProviderAttempt(
         number=attempt.number,
         provider=attempt.provider,
         native_model=attempt.native_model,
@@ -77,7 +77,7 @@ def _attempt(attempt: AttemptRecord) -> shapes.AttemptShown:
         fault=failure.fault if failure else None,
         error_code=failure.code if failure else None,
         error_message=failure.message if failure else None,
-        cost=None if cost is None else credits(cost),
+        cost=None if cost is None else exact_credits(cost),
         begun_at=timestamp(attempt.begun_at),
         ended_at=optional_timestamp(attempt.ended_at),
     )

@@ -43,7 +43,7 @@ async def test_10_11_the_providers_have_exactly_these_members(http: httpx.AsyncC
             "provider_status",
             "babysea_implementation",
         }
-        assert provider["provider_status"] in {"active", "beta", "paused"}
+        assert provider["provider_status"] in {"active", "beta", "paused", "unavailable"}
         implementation = provider["babysea_implementation"]
         assert set(implementation) == {
             "delivery_method",

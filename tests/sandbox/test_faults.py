@@ -9,7 +9,7 @@ import struct
 import httpx
 import pytest
 
-from sandbox.faults import PROVIDERS, WORDS, FaultPlan, UnknownFaultError, checked, directed, plan
+from sandbox.faults import WORDS, FaultPlan, UnknownFaultError, checked, directed, plan
 from tests.support.submits import completed, ended, predict, queue
 
 # the words
