@@ -12,13 +12,15 @@ from typing import BinaryIO, cast
 from temporalio import activity
 
 from domain.assets import BYTES_MAX, EXTENSIONS, Fetcher, ObjectStore, asset_key
-from domain.errors import ProviderInvalidOutput
+from domain.errors import ProviderInvalidOutput, StorageUnavailable
 from domain.generation import Asset, MediaType
 from domain.media import inspect
 from domain.provider import Output
 
 FETCH_TRIES = 2
 FETCH_TIME_MAX = timedelta(minutes=5)
+STORE_PAUSE_S = 0.2  # doubled after each try
+STORE_PAUSE_MAX_S = 10.0
 SPOOL_BYTES = 8 * 2**20  # smaller outputs never touch the disk on their way
 
 
@@ -40,18 +42,20 @@ class OutputKeeper:
         self._fetcher = fetcher
         self._assets = assets
 
-    async def keep(self, outputs: Sequence[Output], place: Place) -> list[Asset]:
+    async def keep(self, outputs: Sequence[Output], place: Place, *, patience: timedelta = timedelta(0)) -> list[Asset]:
         """Fetch, check and store every output. Canceled half-way by its generation, it removes what it had stored; any
         other end of this process, or of its time, leaves that to the repeat, which may already be under way.
+        `patience` is how long a store that does not answer is waited for here, where there can be no repeat.
 
         Raises ProviderInvalidOutput, AddressRefused, StorageUnavailable.
         """
         if not outputs:
             raise ProviderInvalidOutput("The job succeeded without an output.")
         kept: list[Asset] = []
+        until = asyncio.get_running_loop().time() + patience.total_seconds()
         try:
             for index, output in enumerate(outputs):
-                kept.append(await self._keep_one(index, output, place))
+                kept.append(await self._keep_patiently(index, output, place, until))
         except asyncio.CancelledError:
             if self._unwanted():
                 for asset in kept:
@@ -63,6 +67,17 @@ class OutputKeeper:
     def _unwanted() -> bool:
         details = activity.cancellation_details()
         return details is not None and details.cancel_requested
+
+    async def _keep_patiently(self, index: int, output: Output, place: Place, until: float) -> Asset:
+        pause = STORE_PAUSE_S
+        while True:
+            try:
+                return await self._keep_one(index, output, place)
+            except StorageUnavailable:
+                if asyncio.get_running_loop().time() + pause >= until:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, STORE_PAUSE_MAX_S)
 
     async def _keep_one(self, index: int, output: Output, place: Place) -> Asset:
         with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spooled:

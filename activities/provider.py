@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from pydantic import TypeAdapter
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -30,9 +31,9 @@ from domain.errors import (
 )
 from domain.generation import Asset, AttemptFailure, AttemptState, Candidate, Delivery, JobRef, MediaType
 from domain.patience import pause_before_resubmit, poll_pause
-from domain.provider import JobState, Provider, Submission
+from domain.provider import Job, JobState, Provider, Submission
 from store import attempts
-from store.attempts import BeginState, Intent, JobClaimed
+from store.attempts import BeginState, Begun, Intent, JobClaimed
 from store.connection import Pool, single
 
 LISTING_TIME_MAX_S = 20.0  # below the step's own time limit, so that a slow listing does not hide the window's end
@@ -62,17 +63,6 @@ class SubmitState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """What came of a submit."""
-
-    state: SubmitState
-    job: JobRef | None = None
-    failure: AttemptFailure | None = None
-    deliveries: list[str] = field(default_factory=list)  # webhooks that say: started
-    callback_wait_s: float = 0.0  # how long the provider's callback is waited for before polling begins
-
-
-@dataclass(frozen=True)
 class AdoptJob:
     attempt: Attempt
     job_id: str | None = None  # when a verified callback has named it
@@ -93,6 +83,18 @@ class Collected:
     failure: AttemptFailure | None = None
     cost_microcredits: int | None = None  # what the provider says it charged; None: silent
     predict_time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What came of a submit."""
+
+    state: SubmitState
+    job: JobRef | None = None
+    failure: AttemptFailure | None = None
+    deliveries: list[str] = field(default_factory=list)  # webhooks that say: started
+    callback_wait_s: float = 0.0  # how long the provider's callback is waited for before polling begins
+    collected: Collected | None = None  # of a synchronous provider: the answer was the end
 
 
 @dataclass(frozen=True)
@@ -182,19 +184,40 @@ class ProviderActivities:
     async def _submit(self, attempt: Attempt) -> Submitted:
         async with single(self._pool) as conn:
             begun = await attempts.begin(conn, _intent(attempt))
-        if begun.state is BeginState.ACCEPTED and begun.job is not None:
-            return await self._accepted(attempt, begun.job, adopted=False)  # again, for the webhooks not yet rung
-        if begun.state is BeginState.AMBIGUOUS:
-            return Submitted(SubmitState.AMBIGUOUS)
-        if begun.state is BeginState.CLOSED:
-            return await self._closed_before(attempt)
+        if begun.state not in (BeginState.NEW, BeginState.RESUBMIT):
+            return await self._begun_before(attempt, begun)
         try:
             job = await self._provider(attempt).submit(self._submission(attempt))
         except SubmitAmbiguous:
             return Submitted(SubmitState.AMBIGUOUS)
         except ProviderError as error:
             return await self._refused(attempt, error)
+        if job.state is JobState.SUCCEEDED:
+            return await self._answered_at_once(attempt, job)
         return await self._accepted(attempt, job.ref, adopted=False)
+
+    async def _begun_before(self, attempt: Attempt, begun: Begun) -> Submitted:
+        if begun.state is BeginState.ACCEPTED and begun.job is not None:
+            return await self._accepted(attempt, begun.job, adopted=False)  # again, for the webhooks not yet rung
+        if begun.state is BeginState.AMBIGUOUS:
+            return Submitted(SubmitState.AMBIGUOUS)
+        return await self._closed_before(attempt)
+
+    async def _answered_at_once(self, attempt: Attempt, job: Job) -> Submitted:
+        """Of a synchronous provider. Where the answer holds the outputs themselves, nobody else does: they are stored
+        before anything is written down, and a store that does not answer is waited for. There is no job to be found
+        again, so the attempt lends it its name: what the provider calls the call need not be unique."""
+        ref = JobRef(attempt.attempt_id, {**job.ref.handle, "request_id": job.ref.job_id})
+        if not any(output.inline for output in job.outputs):
+            return await self._accepted(attempt, ref, adopted=False)
+        outputs = job.outputs[: attempt.output_count]
+        try:
+            assets = await self._outputs.keep(outputs, _place(attempt), patience=timedelta(seconds=attempt.deadline_s))
+        except ProviderInvalidOutput as error:
+            failed = await self._failed(attempt, error)
+            return Submitted(SubmitState.REFUSED, failure=failed.failure)
+        done = Collected(assets, cost_microcredits=job.cost_microcredits, predict_time_s=job.predict_time_s)
+        return await self._accepted(attempt, kept_job(ref, done), adopted=False)
 
     async def _refused(self, attempt: Attempt, error: ProviderError) -> Submitted:
         failure = failure_of(attempt.candidate.provider, error)
@@ -221,7 +244,8 @@ class ProviderActivities:
         for job in await self._found(attempt, job_id, begun.intended_at):
             with suppress(JobClaimed):  # by another attempt with the same input
                 return await self._accepted(attempt, job, adopted=True)
-        if datetime.now(UTC) < begun.intended_at + self._timing.adoption_window:
+        may_appear = attempt.candidate.delivery is not Delivery.SYNCHRONOUS
+        if may_appear and datetime.now(UTC) < begun.intended_at + self._timing.adoption_window:
             raise again(JOB_NOT_FOUND_YET, "the provider does not list the job yet", self._timing.poll_interval)
         lost = SubmitAmbiguous("The answer to the submit was lost, and no job was found.")
         return await self._written_off(attempt, AttemptState.DISCARDED, lost)
@@ -243,7 +267,13 @@ class ProviderActivities:
             deliveries = await attempts.accepted(conn, attempt.attempt_id, job, adopted=adopted)
         by_callback = attempt.candidate.delivery is Delivery.CALLBACK
         wait = self._timing.callback_wait[attempt.media_type].total_seconds() if by_callback else 0.0
-        return Submitted(SubmitState.ACCEPTED, job=job, deliveries=deliveries, callback_wait_s=wait)
+        return Submitted(
+            SubmitState.ACCEPTED,
+            job=JobRef(job.job_id) if is_kept(job) else job,
+            deliveries=deliveries,
+            callback_wait_s=wait,
+            collected=what_was_kept(job),
+        )
 
     async def _found(self, attempt: Attempt, job_id: str | None, submitted_at: datetime) -> list[JobRef]:
         provider = self._provider(attempt)
@@ -301,6 +331,25 @@ class ProviderActivities:
             callback_url=self._callback_url(attempt) if by_callback else None,
             deadline=timedelta(seconds=attempt.deadline_s),
         )
+
+
+_KEPT = "collected"  # the member of a job's handle that says what was stored at once
+
+
+def kept_job(ref: JobRef, collected: Collected) -> JobRef:
+    """The reference under which the journal remembers a job whose outputs are already ours."""
+    return JobRef(ref.job_id, {**ref.handle, _KEPT: _COLLECTED.dump_json(collected).decode()})
+
+
+def is_kept(ref: JobRef) -> bool:
+    return _KEPT in ref.handle
+
+
+def what_was_kept(ref: JobRef) -> Collected | None:
+    return _COLLECTED.validate_json(ref.handle[_KEPT]) if is_kept(ref) else None
+
+
+_COLLECTED = TypeAdapter(Collected)
 
 
 def _place(attempt: Attempt) -> Place:

@@ -11,9 +11,17 @@ from pathlib import Path
 HOST = "127.0.0.1"
 
 # What the simulated providers accept (sandbox/credentials.py). They guard nothing: the sandbox only runs on loopback.
+SANDBOX_ALIBABACLOUD_KEY = "sk-sandbox00000000000000000000000000"
 SANDBOX_REPLICATE_TOKEN = "r8_sandbox0000000000000000000000000000000"  # noqa: S105
 SANDBOX_REPLICATE_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"sandbox-webhook-secret-0").decode()
+SANDBOX_BYTEPLUS_KEY = "00000000-0000-4000-8000-00000000a4c0"
+SANDBOX_BFL_KEY = "00000000-0000-4000-8000-000000000002"
+SANDBOX_RUNWAY_KEY = "key_sandbox00000000000000000000000000000000"
+SANDBOX_CLOUDFLARE_TOKEN = "sandbox-workers-ai-token-0000000000000000"  # noqa: S105
+SANDBOX_CLOUDFLARE_ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
 SANDBOX_FAL_KEY = "00000000-0000-4000-8000-000000000001:sandboxsecret"
+SANDBOX_OPENAI_KEY = "sk-proj-sandbox000000000000000000000000"
+SANDBOX_OPENAI_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"sandbox-openai-webhook-secret-00").decode()
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,27 @@ def environment(config: StackConfig, database_url: str) -> dict[str, str]:
         "BABYSEA_API_PORT": str(config.ports.api),
         "BABYSEA_PUBLIC_URL": config.api_url,
         "BABYSEA_STORAGE_PATH": str(config.artifacts.absolute()),
+        "BABYSEA_ALIBABACLOUD_KEY": SANDBOX_ALIBABACLOUD_KEY,
+        "BABYSEA_ALIBABACLOUD_BASE_URL": f"{config.sandbox_url}/alibabacloud/api/v1",
         "BABYSEA_REPLICATE_API_TOKEN": SANDBOX_REPLICATE_TOKEN,
         "BABYSEA_REPLICATE_WEBHOOK_SECRET": SANDBOX_REPLICATE_WEBHOOK_SECRET,
         "BABYSEA_REPLICATE_BASE_URL": f"{config.sandbox_url}/replicate/v1",
+        "BABYSEA_BYTEPLUS_KEY": SANDBOX_BYTEPLUS_KEY,
+        "BABYSEA_BYTEPLUS_BASE_URL": f"{config.sandbox_url}/byteplus/api/v3",
+        "BABYSEA_BFL_KEY": SANDBOX_BFL_KEY,
+        "BABYSEA_BFL_BASE_URL": f"{config.sandbox_url}/bfl",
+        "BABYSEA_RUNWAY_KEY": SANDBOX_RUNWAY_KEY,
+        "BABYSEA_RUNWAY_BASE_URL": f"{config.sandbox_url}/runway",
+        "BABYSEA_CLOUDFLARE_TOKEN": SANDBOX_CLOUDFLARE_TOKEN,
+        "BABYSEA_CLOUDFLARE_ACCOUNT_ID": SANDBOX_CLOUDFLARE_ACCOUNT_ID,
+        "BABYSEA_CLOUDFLARE_BASE_URL": f"{config.sandbox_url}/cloudflare/client/v4",
         "BABYSEA_FAL_KEY": SANDBOX_FAL_KEY,
         "BABYSEA_FAL_QUEUE_URL": f"{config.sandbox_url}/fal/queue",
         "BABYSEA_FAL_REST_URL": f"{config.sandbox_url}/fal/rest",
         "BABYSEA_FAL_PLATFORM_URL": f"{config.sandbox_url}/fal/platform/v1",
+        "BABYSEA_OPENAI_KEY": SANDBOX_OPENAI_KEY,
+        "BABYSEA_OPENAI_BASE_URL": f"{config.sandbox_url}/openai/v1",
+        "BABYSEA_OPENAI_WEBHOOK_SECRET": SANDBOX_OPENAI_WEBHOOK_SECRET,
         # the simulated providers' outputs, and our own: an output may be the input of the next generation
         "BABYSEA_PRIVATE_HOSTS": f"{HOST}:{config.ports.sandbox},{HOST}:{config.ports.api}",
         "BABYSEA_WEBHOOK_PRIVATE_ADDRESSES": "true",

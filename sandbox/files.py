@@ -66,15 +66,21 @@ class Gallery:
         found = self._output(job, request.path_params["name"], time.time()) if job else None
         if job is None or found is None:
             return PlainTextResponse("not found", 404)
-        index, spec = found
-        content = _ERROR_PAGE if job.faults.has("output_wrong_type") else await self._bytes(job, index, spec)
-        if job.faults.has("output_empty"):
-            content = b""
-        if job.faults.has("output_truncated"):
-            content = content[: len(content) // 2]
+        return await self.served(request, job, *found)
+
+    async def served(self, request: Request, job: Job, index: int, spec: MediaSpec) -> Response:
+        """One output as an answer, as its faults leave it."""
+        content = await self.content(job, index, spec)
         if job.faults.has("output_cut"):
             return await _half(request, content, spec)
         return Response(content, media_type=spec.content_type, headers={"cache-control": "public, max-age=3600"})
+
+    async def content(self, job: Job, index: int, spec: MediaSpec) -> bytes:
+        """The bytes of one output, as its faults leave them."""
+        content = _ERROR_PAGE if job.faults.has("output_wrong_type") else await self._bytes(job, index, spec)
+        if job.faults.has("output_empty"):
+            return b""
+        return content[: len(content) // 2] if job.faults.has("output_truncated") else content
 
     def _output(self, job: Job, name: str, now: float) -> tuple[int, MediaSpec] | None:
         seen, specs = phase(job, now), self.specs(job)

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox import byteplus, fal, replicate from sandbox.parameters import Model from sandbox.simulated import Simulated
+from sandbox import alibabacloud, bfl, byteplus, cloudflare, fal, openai, replicate, runway
+from sandbox.parameters import Model
+from sandbox.simulated import Simulated
 from sandbox.validation import Violation
 
-SIMULATED: Mapping[str, Simulated] = {one.name: one for one in (byteplus.SIMULATED, fal.SIMULATED, replicate.SIMULATED)}
+SIMULATED: Mapping[str, Simulated] = {
+    one.name: one
+    for one in (
+        alibabacloud.SIMULATED,
+        bfl.SIMULATED,
+        byteplus.SIMULATED,
+        cloudflare.SIMULATED,
+        fal.SIMULATED,
+        openai.SIMULATED,
+        replicate.SIMULATED,
+        runway.SIMULATED,
+    )
+}
 
 
 def model_of(provider: str, endpoint: str) -> Model:

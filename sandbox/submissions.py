@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +15,7 @@ from starlette.requests import Request
 from sandbox.callbacks import Bell
 from sandbox.connection import hang, reset
 from sandbox.faults import FaultPlan, checked, directed, plan
-from sandbox.jobs import Job, fraction
+from sandbox.jobs import Job, fate, fraction
 from sandbox.journal import Journal
 
 MediaKind = Literal["image", "video"]
@@ -91,6 +93,14 @@ class Desk:
         if job.faults.has("hang_after"):
             await hang(request)
         return job
+
+
+async def ended(request: Request, job: Job) -> None:
+    """Holds the connection until the job has ended, as a provider does that answers with the result."""
+    end = fate(job)[1]
+    if math.isinf(end):
+        await hang(request)
+    await asyncio.sleep(max(0.0, end - time.time()))
 
 
 async def json_body(request: Request) -> Any:

@@ -42,6 +42,7 @@ with workflow.unsafe.imports_passed_through():
         CallbackReceived,
         Cancellation,
         Candidate,
+        Delivery,
         Finished,
         GenerationRequest,
         GenerationStatus,
@@ -182,12 +183,18 @@ class GenerationWorkflow:
     async def _attempt(self, number: int, candidate: Candidate) -> Collected:
         """Submit to one candidate and wait for what it makes. Empty when the customer canceled."""
         attempt = self._begin(number, candidate)
-        submitted = await self._submit(attempt)
+        try:
+            submitted = await self._submit(attempt)
+        except _Interrupted:  # nobody knows whether a provider that is not listened to goes on
+            await self._abandon(attempt, None, AttemptState.DISCARDED)
+            return Collected()
         if submitted.state is SubmitState.AMBIGUOUS:
             submitted = await self._adopt(attempt)
         if submitted.job is None:
             return Collected(failure=submitted.failure)
         await self._announce(submitted.deliveries)
+        if submitted.collected is not None:
+            return submitted.collected
         collected = await self._await_job(attempt, submitted.job, timedelta(seconds=submitted.callback_wait_s))
         if collected is not None:
             return collected
@@ -289,12 +296,26 @@ class GenerationWorkflow:
         return self._admission is not None
 
     async def _submit(self, attempt: Attempt) -> Submitted:
+        """Raises _Interrupted when the customer cancels while a synchronous provider works; other submits are short."""
         try:
+            if attempt.candidate.delivery is Delivery.SYNCHRONOUS:
+                return await self._unless(self._submit_and_listen(attempt), lambda: self._cancel_asked)
             return await workflow.execute_activity_method(
                 ProviderActivities.submit_job, attempt, task_queue=_queue(attempt), **options.SUBMIT
             )
         except ActivityError:  # five minutes of our own trouble: what the provider has is unknown
             return Submitted(SubmitState.AMBIGUOUS)
+
+    def _submit_and_listen(self, attempt: Attempt) -> workflow.ActivityHandle[Submitted]:
+        within = timedelta(seconds=attempt.deadline_s) + options.KEEPING
+        return workflow.start_activity_method(
+            ProviderActivities.submit_job,
+            attempt,
+            task_queue=_queue(attempt),
+            start_to_close_timeout=within,
+            schedule_to_close_timeout=within,
+            **options.SUBMIT_SYNCHRONOUS,
+        )
 
     def _search(self, lost: AdoptJob) -> workflow.ActivityHandle[Submitted]:
         return workflow.start_activity_method(

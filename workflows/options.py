@@ -14,6 +14,12 @@ class LocalOptions(TypedDict):
     retry_policy: RetryPolicy
 
 
+class ListeningOptions(TypedDict):
+    retry_policy: RetryPolicy
+    heartbeat_timeout: timedelta
+    cancellation_type: ActivityCancellationType
+
+
 class JobOptions(LocalOptions, total=False):
     heartbeat_timeout: timedelta
     cancellation_type: ActivityCancellationType
@@ -40,6 +46,15 @@ SUBMIT: ActivityOptions = {
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": _UNTIL_IT_WORKS,
 }
+
+# The same where the answer is the end: the connection is held for as long as the job runs. The caller adds the
+# attempt's deadline and `KEEPING` as the time limits. Canceled exactly, as when a job is collected.
+SUBMIT_SYNCHRONOUS: ListeningOptions = {
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": _UNTIL_IT_WORKS,
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+KEEPING = timedelta(minutes=10)  # for storing what a job made, beside its deadline
 
 # Looking for the job behind an ambiguous submit: repeated by the server until the activity itself gives up.
 ADOPT: ActivityOptions = {

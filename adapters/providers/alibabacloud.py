@@ -8,28 +8,34 @@ Query, list and cancel together are limited to 20 a second for the whole account
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
 from pydantic import Field, SecretStr
 
-from adapters.providers.alibabacloud_errors import accepted, failure, refusal, seen
+from adapters.providers import alibabacloud_listing as listing
+from adapters.providers.alibabacloud_errors import LOOK_FAILED, accepted, failure, refusal, seen
+from adapters.providers.alibabacloud_listing import Listed, objects
 from adapters.providers.answers import looking, pooled_client, submitting
 from adapters.providers.kept import kept, with_outputs
 from adapters.providers.settings import ProviderSettings, environment
-from domain.errors import CallbackRefused, JobNotFound, ProviderInvalidOutput, ProviderRejectedInput, SubmitAmbiguous
+from domain.errors import (
+    CallbackRefused,
+    JobNotFound,
+    ProviderError,
+    ProviderInvalidOutput,
+    ProviderRejectedInput,
+    SubmitAmbiguous,
+)
 from domain.generation import JobRef
 from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission, Tools
 
 SYNCHRONOUS_ENDPOINT = "/services/aigc/multimodal-generation/generation"
 PAGES_MAX = 10  # of 100 tasks each, when a lost one is looked for
-_CLOCK_SKEW = timedelta(seconds=5)
-_SUBMIT_MAX = timedelta(seconds=60)  # no submit waits longer for its answer: a later task is somebody else's
-_PROMPT_KEPT = 500  # characters of a prompt that even the shortest limit does not cut off
 
 
 class Settings(ProviderSettings):
@@ -50,8 +56,9 @@ class AlibabaCloudProvider:
     name = "alibabacloud"
     limits = ProviderLimits(requests_per_second=20)  # of looks; submits have 1 to 5 a second for each model
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, clock: Callable[[], float] = time.time) -> None:
         self._http = http  # base address, credential and time limits are set by `build`
+        self._clock = clock
 
     async def submit(self, submission: Submission) -> Job:
         body = {"model": submission.native_model, **submission.native_input}
@@ -88,29 +95,20 @@ class AlibabaCloudProvider:
         raise refused
 
     async def find(self, submission: Submission, submitted_after: datetime) -> list[JobRef]:
-        """Lists the account's tasks of the model. The list shows no input, so the reference carries what the end of
-        the task will show of its prompt, for `read` to compare. A synchronous call leaves nothing to find."""
+        """Looks at the account's tasks of the model and the time. A synchronous call leaves nothing to find."""
         if submission.endpoint == SYNCHRONOUS_ENDPOINT:
             return []
-        earliest, latest = submitted_after - _CLOCK_SKEW, submitted_after + _SUBMIT_MAX
-        query = {
-            "model_name": submission.native_model,
-            "start_time": earliest.astimezone(UTC).strftime("%Y%m%d%H%M%S"),
-            "page_size": "100",
-        }
-        matches: list[tuple[timedelta, str]] = []
+        listed: list[Listed] = []
+        query = listing.query(submission, submitted_after)
         for page_no in range(1, PAGES_MAX + 1):
             with looking("Alibaba Cloud"):
                 response = await self._http.get("/tasks/", params=query | {"page_no": str(page_no)})
             page = seen(response)
-            for task_id, created in _listed(page, submission.native_model):
-                if earliest <= created <= latest:
-                    matches.append((abs(created - submitted_after), task_id))
+            listed += listing.tasks(page, submission.native_model)
             if not page.get("data") or page_no == page.get("total_page"):
                 break
-        prompt = submission.native_input.get("input", {}).get("prompt")
-        handle = {"prompt": _print_of(prompt)} if isinstance(prompt, str) else {}
-        return [JobRef(task_id, handle) for _, task_id in sorted(matches)]
+        near = listing.near(listed, submission, submitted_after, now=self._clock())
+        return [ref for ref in near if await self._may_be(ref)]
 
     def job_named(self, job_id: str, native_model: str) -> JobRef:  # noqa: ARG002 - the id is enough here
         return JobRef(job_id)
@@ -121,6 +119,15 @@ class AlibabaCloudProvider:
     async def check(self) -> None:
         with looking("Alibaba Cloud"):
             seen(await self._http.get("/tasks/", params={"page_no": "1", "page_size": "1"}))
+
+    async def _may_be(self, ref: JobRef) -> bool:
+        """A task that failed is worth nothing, and one that shows another prompt is another request's."""
+        try:
+            return (await self.read(ref)).state is not JobState.CANCELED
+        except LOOK_FAILED:
+            raise
+        except ProviderError:
+            return False
 
 
 # --- their words to ours ------------------------------------------------------------------------------------------
@@ -143,7 +150,8 @@ def to_job(ref: JobRef, body: Mapping[str, Any]) -> Job:
         raise failure(output)
     if status != "SUCCEEDED":
         return Job(ref, _STATES.get(str(status), JobState.RUNNING))
-    _check_owner(ref, output)
+    if not listing.is_of(ref, output):
+        raise JobNotFound("The task that was found at Alibaba Cloud belongs to another request.")
     return Job(ref, JobState.SUCCEEDED, _outputs(output), predict_time_s=_predict_time_s(output))
 
 
@@ -158,7 +166,7 @@ def _outputs(output: Mapping[str, Any]) -> tuple[Output, ...]:
     """Raises what it says of an output that is missing, when all of them are."""
     urls = tuple(Output(url) for url in _urls(output))
     if not urls:
-        lost = next((item for item in _objects(output.get("results")) if item.get("code")), None)
+        lost = next((item for item in objects(output.get("results")) if item.get("code")), None)
         raise failure(lost) if lost else ProviderInvalidOutput("Alibaba Cloud answered with a result without files.")
     return urls
 
@@ -167,33 +175,17 @@ def _urls(output: Mapping[str, Any]) -> Iterator[str]:
     """Videos, images of the older protocol (some may have failed), images of the newer one."""
     contents = [
         item
-        for choice in _objects(output.get("choices"))
-        for message in _objects([choice.get("message")])
-        for item in _objects(message.get("content"))
+        for choice in objects(output.get("choices"))
+        for message in objects([choice.get("message")])
+        for item in objects(message.get("content"))
     ]
     for url in (
         output.get("video_url"),
-        *(item.get("url") for item in _objects(output.get("results"))),
+        *(item.get("url") for item in objects(output.get("results"))),
         *(item.get("image") for item in contents),
     ):
         if isinstance(url, str):
             yield url
-
-
-def _objects(items: object) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _check_owner(ref: JobRef, output: Mapping[str, Any]) -> None:
-    """A task that was found in the list may be another request's: its prompt, where the end shows one, must be ours."""
-    expected = ref.handle.get("prompt")
-    shown = [output.get("orig_prompt"), *(item.get("orig_prompt") for item in _objects(output.get("results")))]
-    if expected and any(isinstance(prompt, str) and _print_of(prompt) != expected for prompt in shown):
-        raise JobNotFound("The task that was found at Alibaba Cloud belongs to another request.")
-
-
-def _print_of(prompt: str) -> str:
-    return hashlib.sha256(prompt.strip()[:_PROMPT_KEPT].strip().encode()).hexdigest()
 
 
 def _predict_time_s(output: Mapping[str, Any]) -> float | None:
@@ -209,10 +201,3 @@ def _path_id(ref: JobRef) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", ref.job_id):
         raise JobNotFound("Alibaba Cloud has no task with such an id.")
     return ref.job_id
-
-
-def _listed(page: Mapping[str, Any], native_model: str) -> Iterator[tuple[str, datetime]]:
-    for item in _objects(page.get("data")):
-        task_id, created_ms = item.get("task_id"), item.get("gmt_create")
-        if isinstance(task_id, str) and isinstance(created_ms, int) and item.get("model_name") == native_model:
-            yield task_id, datetime.fromtimestamp(created_ms / 1000, UTC)

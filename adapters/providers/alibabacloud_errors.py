@@ -65,6 +65,7 @@ _REFUSALS: Mapping[int, type[ProviderError]] = {
 }
 
 _OF_THE_ACCOUNT = (ProviderAuthFailed, ProviderCreditsExhausted, ProviderBusy)
+LOOK_FAILED = (*_OF_THE_ACCOUNT, ProviderUnavailable)  # says nothing about the task
 
 
 def accepted(response: httpx.Response) -> dict[str, Any]:

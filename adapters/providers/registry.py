@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from adapters.providers import fal, replicate
+from adapters.providers import alibabacloud, bfl, byteplus, cloudflare, fal, openai, replicate, runway
 from adapters.providers.settings import ProviderSettings
 from domain.provider import Provider, Tools
 
@@ -25,8 +25,14 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "alibabacloud": Kind(alibabacloud.Settings, alibabacloud.build),
+    "bfl": Kind(bfl.Settings, bfl.build),
+    "byteplus": Kind(byteplus.Settings, byteplus.build),
+    "cloudflare": Kind(cloudflare.Settings, cloudflare.build),
     "fal": Kind(fal.Settings, fal.build),
+    "openai": Kind(openai.Settings, openai.build),
     "replicate": Kind(replicate.Settings, replicate.build),
+    "runway": Kind(runway.Settings, runway.build),
 }
 
 

@@ -10,9 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox.alibabacloud.sizes import RATIOS, TIERS, SizeRule
-from sandbox.parameters import FILE, PROMPT, REQUIRED_FILE, Model, Parameter, files, flag, nested, number, objects
+from sandbox.parameters import (
+    FILE,
+    PROMPT,
+    REQUIRED_FILE,
+    Model,
+    Parameter,
+    files,
+    flag,
+    nested,
+    number,
+    objects,
+    text,
+    whole,
+)
 from sandbox.parameters import one_of as one
-from sandbox.parameters import text, whole
 
 VIDEO = "/services/aigc/video-generation/video-synthesis"
 FRAMES = "/services/aigc/image2video/video-synthesis"
@@ -43,10 +55,10 @@ def _video(given: Mapping[str, Parameter], parameters: Mapping[str, Parameter], 
     return Served(Model("video", "video", members), needs=needs)
 
 
-def _from_text(default: str, tiers: str, duration: Parameter, **more: Parameter) -> Served:
+def _from_text(default: str, tiers: str, duration: Parameter, *, sound: bool = False, **more: Parameter) -> Served:
     sizes = (size for tier in tiers.split() for size in TIERS[tier].values())
-    sound = {"audio_url": FILE} if more else {}
-    return _video({**_TEXTS, **sound}, {"size": one(default, *sizes), "duration": duration, **_EXTENDED, **more})
+    heard = {"audio_url": FILE} if sound else {}
+    return _video({**_TEXTS, **heard}, {"size": one(default, *sizes), "duration": duration, **_EXTENDED, **more})
 
 
 def _from_image(tiers: str, duration: Parameter, *, sound: bool = False, **more: Parameter) -> Served:
@@ -93,15 +105,15 @@ _ANIMATE = _video(  # where `watermark` stands is told differently
 )
 
 _VIDEOS: Mapping[str, Served] = {
-    "wan2.6-t2v": _from_text("1920*1080", "720P 1080P", whole(2, 15, 5), shot_type=_SHOTS),
-    "wan2.6-t2v-us": _from_text("1920*1080", "720P 1080P", one(5, 10), shot_type=_SHOTS),
-    "wan2.5-t2v-preview": _from_text("1920*1080", "480P 720P 1080P", one(5, 10), audio=flag(True)),
+    "wan2.6-t2v": _from_text("1920*1080", "720P 1080P", whole(2, 15, 5), sound=True, shot_type=_SHOTS),
+    "wan2.6-t2v-us": _from_text("1920*1080", "720P 1080P", one(5, 10), sound=True, shot_type=_SHOTS),
+    "wan2.5-t2v-preview": _from_text("1920*1080", "480P 720P 1080P", one(5, 10), sound=True),
     "wan2.2-t2v-plus": _from_text("1920*1080", "480P 1080P", _FIVE_SECONDS),
     "wan2.1-t2v-turbo": _from_text("1280*720", "480P 720P", _FIVE_SECONDS),
     "wan2.1-t2v-plus": _from_text("1280*720", "720P", _FIVE_SECONDS),
     "wan2.6-i2v": _from_image("1080P 720P", whole(2, 15, 5), sound=True, shot_type=_SHOTS),
     "wan2.6-i2v-flash": _from_image("1080P 720P", whole(2, 15, 5), sound=True, shot_type=_SHOTS, audio=flag(True)),
-    "wan2.5-i2v-preview": _from_image("1080P 720P 480P", one(5, 10), sound=True, audio=flag(True)),
+    "wan2.5-i2v-preview": _from_image("1080P 720P 480P", one(5, 10), sound=True),
     "wan2.2-i2v-plus": _from_image("1080P 480P", _FIVE_SECONDS),
     "wan2.2-i2v-flash": _from_image("720P 480P", _FIVE_SECONDS),
     "wan2.1-i2v-turbo": _from_image("720P 480P", one(5, 4, 3)),
@@ -179,14 +191,14 @@ _WAN_27_SIZES = SizeRule("2K", area=(768 * 768, 2048 * 2048), ratio=8, named=("1
 _WAN_27_PRO_SIZES = SizeRule("2K", area=(768 * 768, 4096 * 4096), ratio=8, named=("1K", "2K", "4K"))
 _OLD_SIZES = SizeRule("1024*1024", side=(512, 1440))
 _Z_SIZES = SizeRule("1024*1536", area=(512 * 512, 2048 * 2048))
-_WAN_27_EXTRAS = {"thinking_mode": flag(True), "enable_sequential": flag(), "negative": False}
+_THINKING = {"thinking_mode": flag(True), "enable_sequential": flag()}
 
 _WAN_26 = _message(0, _WAN_SIZES, count=_FOUR, prompt_extend=flag(True))
 _WAN_26_EDIT = _message(
     4, _EDIT_SIZES, count=_FOUR, prompt_extend=flag(True), enable_interleave=flag(), max_images=whole(1, 5, 5)
 )
-_WAN_27 = _message(9, _WAN_27_SIZES, count=_FOUR, **_WAN_27_EXTRAS)
-_WAN_27_PRO = _message(9, _WAN_27_PRO_SIZES, count=_FOUR, **_WAN_27_EXTRAS)
+_WAN_27 = _message(9, _WAN_27_SIZES, count=_FOUR, negative=False, **_THINKING)
+_WAN_27_PRO = _message(9, _WAN_27_PRO_SIZES, count=_FOUR, negative=False, **_THINKING)
 _QWEN = _message(0, _QWEN_FIVE, count=_ONE, prompt_extend=flag(True))
 _QWEN_2 = _message(3, _QWEN_2_SIZES, count=_UP_TO_SIX, prompt_extend=flag(True))
 _QWEN_EDIT = _message(3, _QWEN_EDIT_SIZES, least=1, count=_UP_TO_SIX, prompt_extend=flag(True))

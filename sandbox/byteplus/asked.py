@@ -1,6 +1,6 @@
 """What a body asks for, with defaults and with the commands that Seedance obeys inside a prompt.
 
-In the old style parameters stand in the text (`--dur 12`). They are weakly checked: what is unknown or wrong is ignored.
+In the old style parameters stand in the text (`--dur 12`) and are weakly checked: what is unknown or wrong is ignored.
 Which of the two styles wins is not published; here the text does, so that a command that slipped through is noticed.
 """
 
@@ -47,7 +47,7 @@ def of_video(body: Mapping[str, Any]) -> dict[str, Any]:
 def _commands(model: Model, prompt: str) -> Iterator[tuple[str, Any]]:
     """Those that the model knows, with a value that it takes."""
     for word, said in _COMMAND.findall(prompt):
-        name = _COMMANDS.get(word)
+        name = _COMMANDS.get(word, "")
         value = _BOOLEANS.get(said, int(said) if re.fullmatch(r"-?\d+", said) else said)
         known = {name: model.parameters[name]} if name in model.parameters else None
         if known and not violations(Model("video", "video", known), {name: value}):

@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.byteplus.models import CANVASES, MODELS, RATIO_MAX, SCREENS, Canvas
 from sandbox.validation import Violation
 
-_MEMBERS = {  # of a content item, by its type
+_MEMBERS: Mapping[str, Mapping[str, type]] = {  # of a content item, by its type
     "text": {"text": str},
     "image_url": {"image_url": dict, "role": str},
     "video_url": {"video_url": dict, "role": str},

@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adapters.providers import fal, replicate
+from adapters.providers import alibabacloud, byteplus, cloudflare, fal, openai, replicate
 from adapters.providers.settings import ProviderSettings
+from domain.errors import ProviderFailed
+from sandbox.alibabacloud import credentials as alibabacloud_credentials
+from sandbox.byteplus import credentials as byteplus_credentials
+from sandbox.cloudflare import credentials as cloudflare_credentials
 from sandbox.fal import credentials as fal_credentials
+from sandbox.openai import credentials as openai_credentials
 from sandbox.replicate import credentials as replicate_credentials
 
 ANY_STATE = frozenset(
@@ -30,6 +35,7 @@ class Case:
     cancels: frozenset[str] = ANY_STATE
     canceled_is_gone: bool = False  # afterwards the provider does not know the job
     rings: Literal["signed", "unsigned", "no"] = "signed"
+    calls: int = 1  # how often it rings for one job
     synchronous: bool = False
     outputs: Literal["addresses", "bytes"] = "addresses"
     cannot: frozenset[str] = frozenset()  # fault words which this provider has no way to show
@@ -40,7 +46,79 @@ def _prompt(prompt: str) -> Mapping[str, Any]:
     return {"prompt": prompt}
 
 
+def _byteplus(url: str, credential: str | None) -> ProviderSettings:
+    return byteplus.Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        key=credential or byteplus_credentials.API_KEY,
+        base_url=f"{url}/byteplus/api/v3",
+    )
+
+
+def _alibabacloud(url: str, credential: str | None) -> ProviderSettings:
+    return alibabacloud.Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        key=credential or alibabacloud_credentials.KEY,
+        base_url=f"{url}/alibabacloud/api/v1",
+    )
+
+
 CASES = [
+    Case(
+        name="alibabacloud-image",
+        provider="alibabacloud",
+        native_model="qwen-image-plus",
+        native_input=lambda prompt: {
+            "input": {"messages": [{"role": "user", "content": [{"text": prompt}]}]},
+            "parameters": {"n": 1, "size": "1328*1328"},
+        },
+        settings=_alibabacloud,
+        wrong_credential="sk-wrong",
+        endpoint="/services/aigc/multimodal-generation/generation",
+        lists=False,
+        cancels=frozenset(),
+        rings="no",
+        synchronous=True,
+    ),
+    Case(
+        name="alibabacloud-video",
+        provider="alibabacloud",
+        native_model="wan2.1-t2v-turbo",
+        native_input=lambda prompt: {"input": {"prompt": prompt}, "parameters": {"size": "624*624", "duration": 5}},
+        settings=_alibabacloud,
+        wrong_credential="sk-wrong",
+        endpoint="/services/aigc/video-generation/video-synthesis",
+        cancels=QUEUED,
+        rings="no",
+    ),
+    Case(
+        name="byteplus-image",
+        provider="byteplus",
+        native_model="seedream-4-0-250828",
+        native_input=lambda prompt: {"prompt": prompt, "size": "1024x1024", "watermark": False},
+        settings=_byteplus,
+        wrong_credential="5ad1b1a5-0000-4000-8000-00000000beef",
+        lists=False,
+        cancels=frozenset(),
+        rings="no",
+        synchronous=True,
+        errors={"job_failed_e6716": ProviderFailed},
+    ),
+    Case(
+        name="byteplus-video",
+        provider="byteplus",
+        native_model="seedance-1-0-pro-250528",
+        native_input=lambda prompt: {
+            "content": [{"type": "text", "text": prompt}],
+            "resolution": "480p",
+            "ratio": "1:1",
+            "duration": 2,
+        },
+        settings=_byteplus,
+        wrong_credential="5ad1b1a5-0000-4000-8000-00000000beef",
+        cancels=QUEUED,
+        rings="unsigned",
+        calls=3,
+    ),
     Case(
         name="fal",
         provider="fal",

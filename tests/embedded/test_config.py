@@ -9,8 +9,14 @@ import pytest
 from embedded import config, running, temporal
 from embedded.config import StackConfig, StackPorts, environment, secret_key
 from embedded.lock import DataLock
+from sandbox.alibabacloud import credentials as alibabacloud_credentials
+from sandbox.bfl import credentials as bfl_credentials
+from sandbox.byteplus import credentials as byteplus_credentials
+from sandbox.cloudflare import credentials as cloudflare_credentials
 from sandbox.fal import credentials as fal_credentials
+from sandbox.openai import credentials as openai_credentials
 from sandbox.replicate import credentials as replicate_credentials
+from sandbox.runway import credentials as runway_credentials
 from settings import Settings, by_environment_name
 
 
@@ -32,9 +38,17 @@ def test_the_processes_can_read_their_settings(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_sandbox_accepts_the_credentials_that_the_processes_are_given():
+    assert config.SANDBOX_ALIBABACLOUD_KEY == alibabacloud_credentials.KEY
     assert config.SANDBOX_REPLICATE_TOKEN == replicate_credentials.API_TOKEN
     assert config.SANDBOX_REPLICATE_WEBHOOK_SECRET == replicate_credentials.WEBHOOK_SECRET
+    assert config.SANDBOX_BYTEPLUS_KEY == byteplus_credentials.API_KEY
+    assert config.SANDBOX_BFL_KEY == bfl_credentials.KEY
+    assert config.SANDBOX_RUNWAY_KEY == runway_credentials.KEY
+    assert config.SANDBOX_CLOUDFLARE_TOKEN == cloudflare_credentials.TOKEN
+    assert config.SANDBOX_CLOUDFLARE_ACCOUNT_ID == cloudflare_credentials.ACCOUNT_ID
     assert config.SANDBOX_FAL_KEY == fal_credentials.KEY
+    assert config.SANDBOX_OPENAI_KEY == openai_credentials.KEY
+    assert config.SANDBOX_OPENAI_WEBHOOK_SECRET == openai_credentials.WEBHOOK_SECRET
 
 
 def test_the_secret_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path):

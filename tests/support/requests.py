@@ -23,6 +23,12 @@ def a_candidate(provider: str = "replicate", **changes: Any) -> Candidate:
     return Candidate(**(facts | changes))
 
 
+def a_synchronous_request(**changes: Any) -> GenerationRequest:
+    """The first candidate answers with the outputs, the second by callback."""
+    at_once = a_candidate("replicate", delivery=Delivery.SYNCHRONOUS)
+    return a_request(candidates=[at_once, a_candidate("fal")], **changes)
+
+
 def a_request(*providers: str, **changes: Any) -> GenerationRequest:
     facts: dict[str, Any] = {
         "generation_id": str(uuid.uuid4()),

@@ -15,8 +15,8 @@ from temporalio.worker import Worker
 from activities.reconciliation import SweptPage
 from activities.retention import Swept
 from domain.errors import ContentRefused, InsufficientCredits, ProviderFailed, ProviderTimedOut, StorageUnavailable
-from domain.generation import Finished, GenerationStatus
-from tests.support.requests import a_request
+from domain.generation import Finished, GenerationRequest, GenerationStatus
+from tests.support.requests import a_request, a_synchronous_request
 from tests.workflows.conftest import Started, draining, reconciling, retaining, working
 from tests.workflows.scripted_steps import (
     ScriptedDelivery,
@@ -26,9 +26,11 @@ from tests.workflows.scripted_steps import (
     ScriptedSteps,
     accepted,
     ambiguous,
+    answered_at_once,
     delivered,
     gave_up,
     job_failed,
+    never_answered,
     refused,
     still_running,
 )
@@ -53,8 +55,9 @@ async def _play(
     *providers: str,
     deadline_s: int = 60,
     then: Callable[[Started], Awaitable[object]] | None = None,
+    request: GenerationRequest | None = None,
 ) -> str:
-    generation = Started(client, a_request(*providers, deadline_s=deadline_s))
+    generation = Started(client, request or a_request(*providers, deadline_s=deadline_s))
     async with working(client, steps):
         with suppress(WorkflowUpdateFailedError):
             await generation.admit()
@@ -148,6 +151,24 @@ async def content_refused(client: Client) -> str:
 
 
 @scenario
+async def refused_content_shown_to_another_provider(client: Client) -> str:
+    steps = ScriptedSteps(
+        submit=[accepted(callback_wait_s=0)],
+        collect=[job_failed("replicate", ContentRefused("flagged")), delivered()],
+    )
+    return await _play(client, steps, request=a_request(moderation_failover=True))
+
+
+@scenario
+async def content_refused_by_two_providers(client: Client) -> str:
+    steps = ScriptedSteps(
+        submit=[refused("replicate", ContentRefused("flagged")), accepted(callback_wait_s=0)],
+        collect=[job_failed("fal", ContentRefused("flagged, too"))],
+    )
+    return await _play(client, steps, request=a_request(moderation_failover=True))
+
+
+@scenario
 async def credits_missing(client: Client) -> str:
     refusal = ApplicationError("too little", type=InsufficientCredits.type, non_retryable=True)
     return await _play(client, ScriptedSteps(admit=[refusal]))
@@ -225,6 +246,36 @@ async def ambiguous_and_canceled(client: Client) -> str:
         await generation.handle.execute_update("cancel")
 
     return await _play(client, steps, then=cancel)
+
+
+@scenario
+async def synchronous_answer(client: Client) -> str:
+    return await _play(client, ScriptedSteps(submit=[answered_at_once()]), request=a_synchronous_request())
+
+
+@scenario
+async def synchronous_answer_by_address(client: Client) -> str:
+    steps = ScriptedSteps(submit=[accepted(callback_wait_s=0)], collect=[delivered()])
+    return await _play(client, steps, request=a_synchronous_request())
+
+
+@scenario
+async def synchronous_answer_lost(client: Client) -> str:
+    steps = ScriptedSteps(
+        submit=[ambiguous(), accepted(callback_wait_s=0)], adopt=[refused("replicate", ProviderTimedOut("lost"))]
+    )
+    return await _play(client, steps, request=a_synchronous_request())
+
+
+@scenario
+async def synchronous_submit_canceled(client: Client) -> str:
+    steps = ScriptedSteps(submit=[never_answered])
+
+    async def cancel(generation: Started) -> None:
+        await steps.arrived["submit"].wait()
+        await generation.handle.execute_update("cancel")
+
+    return await _play(client, steps, then=cancel, request=a_synchronous_request())
 
 
 @scenario

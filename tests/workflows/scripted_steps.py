@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import JOB_RUNNING
+from activities.heartbeat import heartbeating
 from activities.provider import AbandonAttempt, AdoptJob, Attempt, Collected, CollectJob, SubmitState, Submitted
 from activities.reconciliation import SweptPage
 from activities.retention import SweepAccounts, Swept
@@ -26,6 +27,11 @@ def accepted(job_id: str = "job-1", *, callback_wait_s: float = 30.0, deliveries
     return Submitted(
         SubmitState.ACCEPTED, job=JobRef(job_id), deliveries=deliveries or [], callback_wait_s=callback_wait_s
     )
+
+
+def answered_at_once() -> Submitted:
+    """A synchronous provider's answer: the job has ended and its outputs are stored."""
+    return Submitted(SubmitState.ACCEPTED, job=JobRef("job-1"), collected=delivered())
 
 
 def refused(provider: str, error: ControlPlaneError) -> Submitted:
@@ -124,6 +130,12 @@ class ScriptedSteps:
             self.finish_generation,
             self.ring_deliveries,
         ]
+
+
+async def never_answered(_: object) -> None:
+    """A submit whose line is held for ever; it hears of its cancellation as the real one does."""
+    with heartbeating():
+        await asyncio.Event().wait()
 
 
 def still_running() -> ApplicationError:

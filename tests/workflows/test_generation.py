@@ -158,6 +158,37 @@ async def test_refused_content_is_final_and_not_shopped_around(skipping: Workflo
     assert len(steps.asked["submit"]) == 1
 
 
+async def test_with_the_accounts_policy_refused_content_is_shown_to_the_next_provider(
+    skipping: WorkflowEnvironment,
+) -> None:
+    steps = ScriptedSteps(collect=[job_failed("replicate", ContentRefused("flagged")), delivered()])
+    generation = Started(skipping.client, a_request(moderation_failover=True))
+
+    async with working(skipping.client, steps):
+        await generation.admit()
+        status = await generation.ended()
+
+    outcome = steps.asked["finish"][0]
+    assert (status, outcome.provider_used) == (GenerationStatus.SUCCEEDED, "fal")
+    assert [failure.code for failure in outcome.provider_errors] == [ContentRefused.code]
+
+
+@pytest.mark.parametrize("second", [ContentRefused("flagged, too"), ProviderFailed("HTTP 500")])
+async def test_with_the_accounts_policy_a_chain_with_a_refusal_ends_as_refused_content(
+    skipping: WorkflowEnvironment, second: ContentRefused | ProviderFailed
+) -> None:
+    steps = ScriptedSteps(submit=[refused("replicate", ContentRefused("flagged")), refused("fal", second)])
+    generation = Started(skipping.client, a_request(moderation_failover=True))
+
+    async with working(skipping.client, steps):
+        await generation.admit()
+        status = await generation.ended()
+
+    outcome = steps.asked["finish"][0]
+    assert (status, outcome.error_code) == (GenerationStatus.FAILED, ContentRefused.code)
+    assert len(outcome.provider_errors) == 2
+
+
 async def test_an_exhausted_chain_names_every_provider(skipping: WorkflowEnvironment) -> None:
     steps = ScriptedSteps(submit=[refused("replicate", ProviderFailed("a")), refused("fal", ProviderFailed("b"))])
     generation = Started(skipping.client, a_request())

@@ -1,0 +1,114 @@
+"""What the record of a plan says: which providers, why not the others, and where each field went."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from domain.generation import Decision, FieldsAt, GenerationRequest, MediaType, Skipped, SkipReason
+from domain.planning import plan_generation
+from tests.support.catalog import A_FILE, CATALOG, MODELS, minimal_body, with_a_file
+
+BOTH = frozenset({"replicate", "fal"})
+A_PROMPT = "a boat that nobody may read of"
+
+
+def planned(model: str = "bfl/flux-schnell", *, body: dict[str, Any] | None = None, **asked: Any) -> GenerationRequest:
+    found = CATALOG.model(model)
+    facts: dict[str, Any] = {"available_providers": BOTH, "paused_providers": frozenset()} | {
+        name: asked.pop(name) for name in ("available_providers", "paused_providers") if name in asked
+    }
+    return plan_generation(
+        CATALOG,
+        account_id="account",
+        api_key_id="key",
+        region="us",
+        model_identifier=model,
+        media_type=found.media_type,
+        body={"generation_prompt": A_PROMPT} | asked if body is None else body,
+        generation_id="00000000-0000-4000-8000-000000000001",
+        admit_by=1_800_000_000.0,
+        deadlines={MediaType.IMAGE: 600, MediaType.VIDEO: 1800},
+        **facts,
+    )
+
+
+def decided(*arguments: Any, **asked: Any) -> Decision:
+    decision = planned(*arguments, **asked).decision
+    assert decision is not None
+    return decision
+
+
+def at(decision: Decision, provider: str) -> FieldsAt:
+    return next(one for one in decision.candidates if one.provider == provider)
+
+
+def test_each_field_is_used_mapped_or_implied_at_each_candidate():
+    decision = decided(generation_ratio="16:9", generation_provider_order="fastest")
+
+    replicate, fal = at(decision, "replicate"), at(decision, "fal")
+    assert replicate.used["generation_ratio"] == "aspect_ratio"
+    assert fal.mapped["generation_ratio"] == "image_size"
+    assert fal.used["generation_prompt"] == "prompt"
+    assert decision.routing == ["generation_provider_order"]
+    assert set(decision.defaulted) == {"generation_output_format", "generation_output_number"}
+
+
+def test_what_is_not_sent_has_its_reason():
+    body = {
+        "generation_prompt": A_PROMPT,
+        "generation_duration": 5,
+        "generation_ratio": "16:9",
+        "generation_input_file": [A_FILE],
+    }
+    decision = decided("pixverse/v5", body=body, available_providers=frozenset({"fal"}))
+
+    assert "first frame" in at(decision, "fal").implied["generation_ratio"]
+
+
+def test_candidates_carry_the_version_of_their_mapping():
+    request = planned()
+
+    assert request.decision is not None
+    assert [one.mapping_version for one in request.decision.candidates] == [
+        candidate.mapping_version for candidate in request.candidates
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "skipped"),
+    [
+        pytest.param({}, [], id="none"),
+        pytest.param(
+            {"generation_output_format": "webp"},
+            [Skipped("fal", SkipReason.CANNOT_SERVE, "generation_output_format", "webp")],
+            id="it has not this value",
+        ),
+        pytest.param(
+            {"available_providers": frozenset({"replicate"})}, [Skipped("fal", SkipReason.UNAVAILABLE)], id="no key"
+        ),
+        pytest.param({"paused_providers": {"replicate"}}, [Skipped("replicate", SkipReason.PAUSED)], id="paused"),
+        pytest.param({"generation_provider_order": "fal"}, [], id="not asked for"),
+    ],
+)
+def test_a_provider_that_is_no_candidate_is_skipped_for_a_reason(asked: dict[str, Any], skipped: list[Skipped]):
+    known = [one for one in decided(**asked).skipped if one.provider in BOTH]
+
+    assert known == skipped
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)
+def test_nothing_that_the_customer_wrote_is_in_the_record(model: Any):
+    body = with_a_file(model) if model.input_files_max else minimal_body(model)
+    decision = decided(model.identifier, body=body, available_providers=frozenset(model.provider_names))
+
+    text = json.dumps(dataclasses.asdict(decision))
+
+    assert body["generation_prompt"] not in text
+    assert "://" not in text
+    assert {name for one in decision.candidates for name in (*one.used, *one.mapped, *one.implied)} <= set(
+        model.field_names
+    )
