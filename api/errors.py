@@ -37,6 +37,7 @@ STATUS: dict[type[e.ControlPlaneError], int] = {
     e.ModelNotFound: 404,
     e.UnsupportedProviderOrder: 400,
     e.ModelTypeMismatch: 400,
+    e.ModelUnpriced: 422,
     e.InvalidIdempotencyKey: 400,
     e.IdempotencyKeyReused: 409,
     e.IdempotencyInProgress: 409,

@@ -54,6 +54,7 @@ def _parameters(model: ModelFile) -> Iterator[str]:
         yield "output_formats: mp4 is the format of videos"
     if model.audio and not video:
         yield "audio: only videos have it"
+    yield from _files(model)
     if model.last_frame and not (video and model.input_files_max):
         yield "last_frame: is for videos that accept an input file"
     if bool(model.resolutions) != (model.default_resolution is not None):
@@ -65,6 +66,19 @@ def _parameters(model: ModelFile) -> Iterator[str]:
             yield f"durations_by_resolution: {resolution} is not one of resolutions"
         if not durations or not set(durations) < set(model.durations):
             yield f"durations_by_resolution.{resolution}: must be some, not all, of durations"
+
+
+def _files(model: ModelFile) -> Iterator[str]:
+    if model.input_files_min > model.input_files_max:
+        yield "input_files_min: is above input_files_max"
+    if len(model.input_kinds) > model.input_files_max:
+        yield "input_kinds: says more than input_files_max"
+    if not model.prompt and not model.input_files_min:
+        yield "prompt: a model without one needs files (input_files_min)"
+    if model.duration_of_input and not (model.input_files_min and MediaType.VIDEO in model.input_kinds):
+        yield "duration_of_input: is for models that need a video"
+    if not any(entry.default for entry in model.providers):
+        yield "providers: at least one must be in the default order"
 
 
 def _options(fields: tuple[Field, ...]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from domain.fields import INPUT_FILES_MAX, Scalar
 from domain.generation import Delivery, MediaType
@@ -15,6 +15,7 @@ from domain.model import Unit
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(/[a-z0-9]+([.-][a-z0-9]+)*)+$")]
 Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")]
+Member = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.([A-Za-z_][A-Za-z0-9_]*|0))*$")]  # a path
 OptionName = Annotated[str, StringConstraints(pattern=r"^generation_[a-z0-9]+(_[a-z0-9]+)*$")]
 Positive = Annotated[int, Field(gt=0)]
 Confidence = Literal["verified", "likely", "unverified"]
@@ -49,43 +50,77 @@ class PriceEntry(Shape):
 class InputRule(Shape):
     """What becomes of one field at one provider; see `domain.model.Rule`."""
 
-    to: Text | None = None
+    to: Member | Annotated[list[Member], Field(min_length=2)] | None = None  # several: one for each item of a list
     values: dict[Scalar, Any] | None = None
+    values_by_resolution: dict[str, dict[Scalar, Any]] | None = None
     text: Text | None = None
+    item: dict[str, Any] | None = None  # a template with one "{}", added to the list at `to`
     single: bool = False
-    only: list[str | int] | None = None
+    files_max: Positive | None = None
+    only: list[str | int | bool] | None = None
     because: Text | None = None
     omit_for_resolutions: list[str] = []
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        if self.to is None:
+            return ()
+        return (self.to,) if isinstance(self.to, str) else tuple(self.to)
+
+
+def _written_out(said: Any) -> Any:
+    """`field: member` is short for `field: {to: member}`."""
+    return {"to": said} if isinstance(said, str) else said
+
+
+Rules = dict[str, Annotated[InputRule, BeforeValidator(_written_out)]]  # by field
 
 
 class TargetFile(Shape):
     """Where files are given: all that is different from the entry without them."""
 
-    native_model: Text
+    native_model: Text | None = None
     native_model_by_resolution: dict[str, Text] = {}
-    members: dict[str, Text] = {}  # field to native member, where it has another name here
+    endpoint: Text | None = None
+    input: Rules = {}  # in place of those of the entry
     omits: dict[str, Text] = {}  # fields that are not sent here, and why nothing is lost
+    constants: dict[Member, Any] = {}  # beside those of the entry, or in their place
 
 
 class ProviderEntryFile(Shape):
     provider: Text
     native_model: Text
     native_model_by_resolution: dict[str, Text] = {}
+    endpoint: Text = ""  # the path or kind of call, where the native model does not tell it
     with_input_file: TargetFile | None = None
     with_last_frame: TargetFile | None = None  # absent: as with an input file
     delivery: Annotated[Delivery, Field(strict=False)]
+    default: bool = True  # false: only where the caller names this provider
     status: Literal["active", "legacy"] = "active"  # legacy: gone from the provider's newest schemas, still answering
+    retires_on: date | None = None  # from that day (UTC) on nothing is sent there
     cost_microcredits: Positive | dict[str, Positive] | None = None  # absent: the model's price
-    input: dict[str, Text | InputRule]  # field to native member
-    constants: dict[str, Any] = {}
+    input: Rules  # what is written, in the order of writing
+    constants: dict[Member, Any] = {}
     narrows: dict[str, Text] = {}  # fields of which this provider has not all values, and why
     confidence: Confidence
     source: Text
     notes: Text | None = None
 
-    def rules(self) -> dict[str, InputRule]:
-        """`field: member` is short for `field: {to: member}`."""
-        return {name: InputRule(to=said) if isinstance(said, str) else said for name, said in self.input.items()}
+    def rules(self, target: TargetFile | None = None) -> dict[str, InputRule]:
+        """Those that hold at the target."""
+        if target is None:
+            return self.input
+        omits = {name: InputRule(because=why) for name, why in target.omits.items()}
+        return {**self.input, **target.input, **omits}
+
+    def constants_at(self, target: TargetFile | None) -> dict[str, Any]:
+        return self.constants if target is None else {**self.constants, **target.constants}
+
+    @property
+    def targets(self) -> dict[str, TargetFile | None]:
+        """Every case of its own, by its name; the entry itself, without files, has none."""
+        said = {"with_input_file": self.with_input_file, "with_last_frame": self.with_last_frame}
+        return {"": None} | {name: target for name, target in said.items() if target is not None}
 
 
 class ModelFile(Shape):
@@ -98,13 +133,18 @@ class ModelFile(Shape):
     checked: Checked  # when a person last compared
     source: Text
     notes: Text | None = None
+    retires_on: date | None = None  # from that day (UTC) on it is not offered
+    prompt: bool = True
+    input_files_min: Annotated[int, Field(ge=0, le=INPUT_FILES_MAX)] = 0  # above 0: required
     input_files_max: Annotated[int, Field(ge=0, le=INPUT_FILES_MAX)] = 0
+    input_kinds: list[Annotated[MediaType, Field(strict=False)]] = []  # of each file, in order; absent: all are images
     last_frame: bool = False  # accepts one beside the input file
-    ratios: list[Ratio]  # the first is the default, here and below
+    ratios: list[Ratio]  # the first is the default, here and below; none: the output has the ratio of the input
     output_formats: Annotated[list[Literal["png", "jpg", "webp", "mp4"]], Field(min_length=1)]
     outputs_max: Annotated[int, Field(ge=1, le=10)]
     durations: list[Positive] = []
     durations_by_resolution: dict[str, list[Positive]] = {}
+    duration_of_input: bool = False  # it is that of the given video: billed, not sent
     resolutions: list[Text] = []
     default_resolution: Text | None = None
     audio: bool = False

@@ -6,8 +6,9 @@ ControlPlaneError
 ├── LimitError               RateLimitExceeded, AuthRateLimited, ConcurrencyLimitExceeded
 ├── CreditError              InsufficientCredits, AccountFrozen
 ├── InputError               InvalidInput, ParameterOutOfRange, PayloadTooLarge, ModelNotFound,
-│                            UnsupportedProviderOrder, ModelTypeMismatch, InvalidIdempotencyKey,
-│                            IdempotencyKeyReused, IdempotencyInProgress, UnsupportedMediaType
+│                            UnsupportedProviderOrder, ModelTypeMismatch, ModelUnpriced,
+│                            InvalidIdempotencyKey, IdempotencyKeyReused, IdempotencyInProgress,
+│                            UnsupportedMediaType
 ├── ResourceError            GenerationNotFound, GenerationNotCancelable, GenerationInProgress,
 │                            RouteNotFound, MethodNotAllowed, ResourceNotFound, StateConflict
 ├── ProviderError            what one provider did to one attempt; each carries a `fault`
@@ -190,6 +191,12 @@ class ModelTypeMismatch(InputError):
     """An image model on the video route, or the reverse."""
 
     code, type = "BSE2013", "model_type_mismatch"
+
+
+class ModelUnpriced(InputError):
+    """The model has no price on this day, or none for this resolution or sound; nothing is sold without one."""
+
+    code, type = "BSE2018", "model_unpriced"
 
 
 class InvalidIdempotencyKey(InputError):

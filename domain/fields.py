@@ -67,9 +67,11 @@ class Field:
 
 def declared_fields(
     *,
+    prompt: bool = True,
     ratios: Sequence[str],
     output_formats: Sequence[str],
     outputs_max: int,
+    input_files_min: int = 0,
     input_files_max: int,
     last_frame: bool,
     durations: Sequence[int],
@@ -80,14 +82,16 @@ def declared_fields(
     extras: Sequence[Field],
 ) -> tuple[Field, ...]:
     """All fields of a model in the order in which they are checked: core, then extras. First value = default."""
-    text = FieldKind.TEXT
-    fields = [Field(PROMPT, text, required=True, minimum=1, maximum=TEXT_CHARACTERS_MAX)]
+    fields = []
+    if prompt:
+        fields.append(Field(PROMPT, FieldKind.TEXT, required=True, minimum=1, maximum=TEXT_CHARACTERS_MAX))
     if ratios:
         fields.append(Field(RATIO, FieldKind.CHOICE, default=ratios[0], choices=tuple(ratios)))
     fields.append(Field(OUTPUT_FORMAT, FieldKind.CHOICE, default=output_formats[0], choices=tuple(output_formats)))
     fields.append(Field(OUTPUT_NUMBER, FieldKind.INTEGER, default=1, minimum=1, maximum=outputs_max))
     if input_files_max:
-        fields.append(Field(INPUT_FILE, FieldKind.URL_LIST, minimum=1, maximum=input_files_max))
+        required, least = input_files_min > 0, max(input_files_min, 1)
+        fields.append(Field(INPUT_FILE, FieldKind.URL_LIST, required, minimum=least, maximum=input_files_max))
     if last_frame:
         fields.append(Field(LAST_FRAME, FieldKind.URL))
     if durations:

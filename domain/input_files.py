@@ -100,7 +100,7 @@ def handing_on(model: Model, request: GenerationRequest, copies: Mapping[str, st
     if LAST_FRAME in params:
         params[LAST_FRAME] = copies[params[LAST_FRAME]]
     candidates = [
-        replace(candidate, native_input=compile_native(model.entry(candidate.provider), params)[1])
+        replace(candidate, native_input=compile_native(model.entry(candidate.provider), params).native_input)
         for candidate in request.candidates
     ]
     return replace(request, candidates=candidates)

@@ -6,15 +6,17 @@ Built by `catalog/loader.py` only, which has checked everything; nothing here is
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
-from domain.errors import ModelNotFound
-from domain.fields import INPUT_FILE, LAST_FRAME, Field, Scalar
+from domain.errors import ModelNotFound, ModelUnpriced
+from domain.fields import INPUT_FILE, LAST_FRAME, PROMPT, PROVIDER_ORDER, Field, Scalar
 from domain.generation import Delivery, MediaType
 
 
@@ -33,13 +35,15 @@ class Rates:
     tiers: Mapping[str, int] | None = None
 
     def at(self, resolution: str | None, *, audio: bool) -> int:
+        """Raises ModelUnpriced for a tier without a price."""
         if self.tiers is None:
             assert self.flat_microcredits is not None
             return self.flat_microcredits
-        by_resolution = self.tiers.get(str(resolution))
-        if by_resolution is not None:
-            return by_resolution  # without audio tiers, audio does not change the price
-        return self.tiers[f"{resolution}_{'audio' if audio else 'noaudio'}"]
+        with_audio = f"{resolution}_{'audio' if audio else 'noaudio'}"
+        for tier in (str(resolution), with_audio):  # without audio tiers, audio does not change the price
+            if tier in self.tiers:
+                return self.tiers[tier]
+        raise ModelUnpriced(f"There is no price for {with_audio}.")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Price:
     effective: date  # first day (UTC) on which it holds
     unit: Unit
     rates: Rates
-    basis: str  # babysea: published; provider: the provider's list price; placeholder: to be set by the operator
+    # babysea: published; provider: the provider's list price; placeholder: to be set by the operator; operator: it was
+    basis: str
 
 
 @dataclass(frozen=True)
@@ -60,45 +65,63 @@ class PriceBook:
     entries: tuple[Price, ...]
 
     def at(self, day: date | None = None) -> Price:
-        """The price that holds on `day`; without one, the newest entry. Before all of them, the oldest."""
+        """The price that holds on `day`; without one, the newest entry. Raises ModelUnpriced for a day before all."""
         if day is None:
             return self.entries[-1]
-        return next((price for price in reversed(self.entries) if price.effective <= day), self.entries[0])
+        for price in reversed(self.entries):
+            if price.effective <= day:
+                return price
+        raise ModelUnpriced(f"There is no price before {self.entries[0].effective}.")
+
+
+Path = tuple[str | int, ...]  # of a member of a native request: ("input", "messages", 0, "content")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What becomes of one public field at one provider.
 
-    With `to`, the native member of that name gets the value: as it is, looked up in `values`, or formatted by `text`.
+    With `to`, the native member there gets the value: as it is, looked up in a table, formatted by `text`, or put into
+    the template `item` that is added to the list there. With several, the value is a list, and each gets one item.
     Without, the provider has no such parameter, and `because` says why nothing is lost. `only` lists the values that
-    can be served then; a value outside of `values` or `only` cannot be served at all.
+    can be served then; a value outside of the tables or `only` cannot be served at all.
     """
 
     field: str
-    to: str | None
+    to: tuple[Path, ...] = ()
     values: Mapping[Scalar, Any] | None = None
+    values_by_resolution: Mapping[str, Mapping[Scalar, Any]] | None = None  # the same, where it depends on that, too
     text: str | None = None  # "{}s": 8 becomes "8s"
+    item: Any = None  # {"uri": "{}"}: a template, for each value
     single: bool = False  # of a list: the provider takes one item, not a list
+    items_max: int | None = None  # of a list: as many as the provider takes
     only: frozenset[Scalar] | None = None
     because: str | None = None
     omit_for_resolutions: frozenset[str] = frozenset()  # the endpoint of these resolutions has no such parameter
 
-    def serves(self, value: Any) -> bool:
-        """Whether the provider can honour this value of the field."""
+    def serves(self, value: Any, resolution: str | None = None) -> bool:
+        """Whether the provider can honour this value of the field, together with that resolution."""
         if isinstance(value, list):
-            return self.only is None and (len(value) == 1 or not self.single)
-        return (self.only is None or value in self.only) and (self.values is None or value in self.values)
+            return self.only is None and (self.items_max is None or len(value) <= self.items_max)
+        table = self.table(resolution)
+        return (self.only is None or value in self.only) and (table is None or value in table)
+
+    def table(self, resolution: str | None) -> Mapping[Scalar, Any] | None:
+        """Value to native value, where it is looked up."""
+        if self.values_by_resolution is not None:
+            return self.values_by_resolution.get(str(resolution), {})
+        return self.values
 
 
 @dataclass(frozen=True)
 class NativeTarget:
-    """Where a provider is asked, and what is different there from the rules of its entry."""
+    """Where and how a provider is asked, in one of the cases: no file, with files, with a last frame."""
 
     native_model: str
+    rules: tuple[Rule, ...]  # in the order of writing: one for each field of the model, but the provider order
+    endpoint: str = ""  # the path or kind of call, where the native model does not tell it
     by_resolution: Mapping[str, str] = field(default_factory=dict)  # where it is non-empty, the resolution chooses
-    members: Mapping[str, str] = field(default_factory=dict)  # fields whose native member has another name here
-    omits: Mapping[str, str] = field(default_factory=dict)  # fields that are not sent here, and why nothing is lost
+    constants: tuple[tuple[Path, Any], ...] = ()
 
     def model_at(self, resolution: str | None) -> str:
         return self.by_resolution.get(str(resolution), self.native_model)
@@ -112,17 +135,21 @@ class ProviderEntry:
     target: NativeTarget
     with_input_file: NativeTarget  # the same as `target` where files change nothing
     with_last_frame: NativeTarget
-    rules: tuple[Rule, ...]  # in the order of the model's fields: one for each, but the provider order
-    constants: Mapping[str, Any]
     delivery: Delivery
     cost: Rates | None  # what the provider is expected to charge; None: as much as we do
     mapping_version: str  # changes with any of the above that changes the native request
-    confidence: str
+    confidence: str  # verified, likely, unverified: how sure the mapping is
+    default: bool = True  # in the default order; otherwise only where the caller names it
+    retires_on: date | None = None  # from that day (UTC) on nothing is sent there
 
     @property
     def native_model(self) -> str:
         """What the library and the health checks call it."""
         return self.target.native_model
+
+    @property
+    def targets(self) -> tuple[NativeTarget, ...]:
+        return (self.target, self.with_input_file, self.with_last_frame)
 
     def target_for(self, params: Mapping[str, Any]) -> NativeTarget:
         if LAST_FRAME in params:
@@ -148,15 +175,31 @@ class Model:
     resolutions: tuple[str, ...]
     default_resolution: str | None
     audio: bool  # can be switched on and off
+    input_files_min: int  # above 0: the files are required
     input_files_max: int  # 0: it accepts none
+    input_kinds: tuple[MediaType, ...]  # of the first file, the second ...; the last one is also that of all others
     last_frame: bool  # accepts one beside the first
+    duration_of_input: bool  # the duration is that of the given video: it is billed, not sent
     prices: PriceBook
     providers: tuple[ProviderEntry, ...]
     confidence: str
+    identifier_evidence: str  # published: the identifier is known from the public catalogue; assumed: by its pattern
+    retires_on: date | None = None  # from that day (UTC) on it is not offered
+
+    @property
+    def prompt(self) -> bool:
+        """Whether it has one: some models are told what to do by files alone."""
+        return PROMPT in self.field_names
 
     @cached_property
     def provider_names(self) -> tuple[str, ...]:
+        """All that may be named."""
         return tuple(entry.provider for entry in self.providers)
+
+    @cached_property
+    def default_order(self) -> tuple[str, ...]:
+        """Those that are tried when the caller names none."""
+        return tuple(entry.provider for entry in self.providers if entry.default)
 
     @cached_property
     def field_names(self) -> frozenset[str]:
@@ -168,6 +211,21 @@ class Model:
     def entry(self, provider: str) -> ProviderEntry:
         """Raises KeyError for a provider that does not host this model."""
         return self._entries[provider]
+
+    def on(self, day: date) -> Model | None:
+        """What is left of it on that day; None when it is retired, or nobody hosts it by default any more."""
+        left = tuple(entry for entry in self.providers if entry.retires_on is None or day < entry.retires_on)
+        if (self.retires_on is not None and day >= self.retires_on) or not any(entry.default for entry in left):
+            return None
+        if len(left) == len(self.providers):
+            return self
+        names = tuple(entry.provider for entry in left)
+        fields = tuple(replace(f, choices=names) if f.name == PROVIDER_ORDER else f for f in self.fields)
+        return replace(self, providers=left, fields=fields)
+
+    def input_kind(self, index: int) -> MediaType:
+        """Whether the input file at this place of the list, from 0, is an image or a video."""
+        return self.input_kinds[min(index, len(self.input_kinds) - 1)]
 
     def durations_at(self, resolution: str | None) -> tuple[int, ...]:
         return self.durations_by_resolution.get(str(resolution), self.durations)
@@ -195,16 +253,45 @@ class ProviderFacts:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All models and providers, each sorted by identifier."""
+    """All models and providers, each sorted by identifier. `retired` names models that are not offered any more."""
 
     models: Mapping[str, Model]
     providers: Mapping[str, ProviderFacts]
+    retired: frozenset[str] = frozenset()
 
     def model(self, identifier: str) -> Model:
         """Identifiers are compared exactly, but for one slash at the end. Raises ModelNotFound."""
-        model = self.models.get(identifier.removesuffix("/"))
+        name = identifier.removesuffix("/")
+        model = self.models.get(name)
+        if model is None and name in self.retired:
+            raise ModelNotFound(f"{name} is retired and not offered any more.")
         if model is None:
             near = difflib.get_close_matches(identifier[:80], self.models, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ModelNotFound(f"There is no such model.{hint}", details={"suggestion": near[0]} if near else None)
         return model
+
+    def on(self, day: date) -> Catalog:
+        """What is left of it on that day (UTC): without the models and the entries that have retired by then."""
+        passed = bisect_right(self._retirements, day)
+        if not passed:
+            return self
+        if passed not in self._left:
+            left = {name: model.on(day) for name, model in self.models.items()}
+            self._left[passed] = Catalog(
+                models=MappingProxyType({name: model for name, model in left.items() if model is not None}),
+                providers=self.providers,
+                retired=frozenset(name for name, model in left.items() if model is None),
+            )
+        return self._left[passed]
+
+    @cached_property
+    def _retirements(self) -> list[date]:
+        """The days on which something ends, in order."""
+        ends = [each.retires_on for model in self.models.values() for each in (model, *model.providers)]
+        return sorted({end for end in ends if end is not None})
+
+    @cached_property
+    def _left(self) -> dict[int, Catalog]:
+        """By how many of those days have passed."""
+        return {}

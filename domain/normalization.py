@@ -78,7 +78,7 @@ def normalize(
 def order_of(model: Model, normal: dict[str, Any]) -> tuple[str, ...]:
     """The providers that a normal form allows, in the order in which they are to be tried."""
     order: str = normal["generation_provider_order"]
-    return model.provider_names if order == FASTEST else tuple(order.split(", "))
+    return model.default_order if order == FASTEST else tuple(order.split(", "))
 
 
 def _wrong_route(model: Model) -> ModelTypeMismatch:

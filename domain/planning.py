@@ -9,7 +9,7 @@ from typing import Any
 from domain.addresses import PUBLIC_ONLY, AddressRules
 from domain.decision import decision, unable
 from domain.errors import ControlPlaneError, ProviderPaused, ProviderRefusal, ProviderUnavailable
-from domain.fields import OUTPUT_FORMAT, OUTPUT_NUMBER, values_of
+from domain.fields import OUTPUT_FORMAT, OUTPUT_NUMBER, RESOLUTION, values_of
 from domain.generation import Candidate, Decision, GenerationRequest, MediaType, Skipped, SkipReason
 from domain.mapping import CannotServe, compile_native
 from domain.model import Catalog, Model
@@ -96,7 +96,7 @@ def _candidates(
     refused: list[CannotServe] = []
     for entry in map(model.entry, order):
         try:
-            native_model, native_input = compile_native(entry, params)
+            native = compile_native(entry, params)
         except CannotServe as cannot:
             refused.append(cannot)
             skipped.append(unable(model, params, cannot))
@@ -108,11 +108,12 @@ def _candidates(
         candidates.append(
             Candidate(
                 provider=entry.provider,
-                native_model=native_model,
-                native_input=native_input,
+                native_model=native.native_model,
+                native_input=native.native_input,
                 delivery=entry.delivery,
                 cost_microcredits=expected_cost(model, entry, params, count, on=day),
                 mapping_version=entry.mapping_version,
+                endpoint=native.endpoint,
             )
         )
     if paused and not candidates:
@@ -121,7 +122,7 @@ def _candidates(
             provider_errors=_refusals([name for name in named if name in paused or name not in order], paused),
         )
     if not candidates:
-        refuse([_not_here(model, order, field) for field in dict.fromkeys(cannot.field for cannot in refused)])
+        refuse([_not_here(model, order, params, field) for field in dict.fromkeys(cannot.field for cannot in refused)])
     chosen = [model.entry(candidate.provider) for candidate in candidates]
     return candidates, decision(model, params, sent, chosen, skipped)
 
@@ -140,10 +141,12 @@ def _refusal(provider: str, kind: type[ControlPlaneError], message: str) -> Prov
     return ProviderRefusal(provider, kind.code, kind.type, message, kind.retryable)
 
 
-def _not_here(model: Model, providers: list[str], field: str) -> Problem:
+def _not_here(model: Model, providers: list[str], params: Mapping[str, Any], field: str) -> Problem:
     """The value is one of the model's, but no provider that is left can make it."""
-    rules = [rule for name in providers for rule in model.entry(name).rules if rule.field == field]
-    allowed = tuple(v for v in values_of(model.field(field)) if any(rule.serves(v) for rule in rules))
+    targets = [model.entry(name).target_for(params) for name in providers]
+    rules = [rule for target in targets for rule in target.rules if rule.field == field]
+    resolution = params.get(RESOLUTION)
+    allowed = tuple(v for v in values_of(model.field(field)) if any(rule.serves(v, resolution) for rule in rules))
     chosen = ", ".join(providers)
     return Problem(
         field, "not_available_here", f"This {field} is not available from {chosen}.", allowed=allowed or None

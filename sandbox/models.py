@@ -28,6 +28,27 @@ class Models:
         return name in self.known
 
     def violations(self, name: str, given: Mapping[str, Any]) -> list[Violation]:
-        """What is wrong with an input; nothing is known of community models and of guessed ones."""
+        """What is wrong with an input; nothing is known of guessed models."""
         known = self.known.get(name)
-        return [] if known is None or known.community else violations(known, given)
+        return [] if known is None else violations(known, given)
+
+
+_VIDEO_WORDS = (
+    "video",
+    "veo",
+    "kling",
+    "hailuo",
+    "seedance",
+    "pixverse",
+    "sora",
+    "vidu",
+    "ray-",
+    "ltx",
+    "-t2v",
+    "-i2v",
+)
+
+
+def guessing(*, image: Model, video: Model) -> Callable[[str], Model]:
+    """A guess by name, for models that nobody described."""
+    return lambda name: video if any(word in name for word in _VIDEO_WORDS) else image

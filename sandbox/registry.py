@@ -36,6 +36,6 @@ def accepts(provider: str, native_model: str, endpoint: str, native_input: Mappi
     Raises KeyError for a model that the simulated provider does not know: then nothing can be said.
     """
     simulated = SIMULATED[provider]
-    if not simulated.models.lists(native_model):
+    if not simulated.models.lists(native_model.partition(":")[0]):  # Replicate's may carry a version
         raise KeyError(f"{provider} does not know {native_model}")
     return simulated.violations(native_model, endpoint, native_input)

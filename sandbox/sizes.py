@@ -58,22 +58,28 @@ def _count(asked: Mapping[str, Any]) -> int:
 
 
 def _image_size(model: Model, asked: Mapping[str, Any]) -> tuple[int, int]:
-    ratio, named = _ratio_named(asked), asked.get("image_size")
-    if isinstance(named, dict):
-        return _sides(named)
-    if isinstance(named, str) and named in FAL_PRESETS:
-        return FAL_PRESETS[named]
-    if pair := _pair(named) or _pair(asked.get("resolution")):
-        return pair
-    if asked.get("width") and asked.get("height") and (ratio in {None, "custom"} or asked.get("size") == "custom"):
-        return _sides(asked)
-    if _proportion(ratio) is None and (pair := _pair(asked.get("size"))):
-        return pair
+    ratio = _ratio_named(asked)
+    if pixels := _pixels(asked, ratio):
+        return pixels
     if lines := _lines(asked.get("resolution")):
         return _of_lines(lines, _proportion(ratio) or (1, 1))
     wide, high = (model.sizes or {}).get(str(ratio)) or _around_a_megapixel(_proportion(ratio) or (1, 1))
     times = next((found for key in _TIMED if (found := _times(asked.get(key)))), 1.0)
     return _even(wide * times), _even(high * times)
+
+
+def _pixels(asked: Mapping[str, Any], ratio: Any) -> tuple[int, int] | None:
+    """The size, where it is asked for in pixels. A size in one word gives way to a ratio, the others do not."""
+    named = asked.get("image_size")
+    if isinstance(named, dict):
+        return _sides(named)
+    if isinstance(named, str) and named in FAL_PRESETS:
+        return FAL_PRESETS[named]
+    if asked.get("width") and asked.get("height") and (ratio in {None, "custom"} or asked.get("size") == "custom"):
+        return _sides(asked)
+    return (
+        _pair(named) or _pair(asked.get("resolution")) or (_pair(asked.get("size")) if not _proportion(ratio) else None)
+    )
 
 
 def _times(value: Any) -> float | None:
@@ -104,7 +110,7 @@ def _video_size(model: Model, asked: Mapping[str, Any]) -> tuple[int, int]:
         pair = _sides(asked)
     if pair is not None:
         return _even(pair[0]), _even(pair[1])
-    named = next((found for key in _LINED if (found := _lines(asked.get(key)))), None)
+    named = next((found for key in _LINED if (found := _lines(asked.get(key), _LINES))), None)
     return _of_lines(named or model.short_side, _proportion(_ratio_named(asked)) or (16, 9))
 
 
@@ -113,10 +119,10 @@ def _of_lines(short: int, proportion: tuple[float, float]) -> tuple[int, int]:
     return _even(short * max(1.0, wide / high)), _even(short * max(1.0, high / wide))
 
 
-def _lines(value: Any) -> int | None:
-    """720p, 768P or a name; 2K and 4K are lines of a video only."""
+def _lines(value: Any, named: Mapping[str, int] | None = None) -> int | None:
+    """720p, 768P, or one of the names."""
     match = re.fullmatch(r"(\d{3,4})p", str(value), re.IGNORECASE)
-    return int(match[1]) if match else _LINES.get(str(value).lower())
+    return int(match[1]) if match else (named or {}).get(str(value).lower())
 
 
 def _seconds(model: Model, asked: Mapping[str, Any]) -> float:

@@ -73,5 +73,6 @@ def _tuple(violation: Violation) -> tuple[str, tuple[str | int, ...], str, Any, 
         "multiple_of": ("multiple_of", f"Input should be a multiple of {limit}", {"multiple_of": limit}),
         "too_many": ("sequence_too_long", f"Should have at most {limit} items", {"max_length": limit}),
         "too_few": ("sequence_too_short", f"Should have at least {limit} items", {"min_length": limit}),
+        "value": ("value_error", f"Value error, {limit}", {}),
     }[violation.rule]
     return kind, violation.path, message, context, violation.value

@@ -97,6 +97,7 @@ def _triple(violation: Violation) -> tuple[str, str, str]:
         "multiple_of": ("multiple_of", field, f"Must be a multiple of {limit}"),
         "too_many": ("array_max_items", field, f"Array must have at most {limit} items"),
         "too_few": ("array_min_items", field, f"Array must have at least {limit} items"),
+        "value": ("invalid", field, str(limit)),
     }[violation.rule]
     return kind, where, description
 

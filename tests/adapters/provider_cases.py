@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adapters.providers import alibabacloud, byteplus, cloudflare, fal, openai, replicate
+from adapters.providers import alibabacloud, bfl, byteplus, cloudflare, fal, openai, replicate, runway
 from adapters.providers.settings import ProviderSettings
 from domain.errors import ProviderFailed
 from sandbox.alibabacloud import credentials as alibabacloud_credentials
+from sandbox.bfl import credentials as bfl_credentials
 from sandbox.byteplus import credentials as byteplus_credentials
 from sandbox.cloudflare import credentials as cloudflare_credentials
 from sandbox.fal import credentials as fal_credentials
 from sandbox.openai import credentials as openai_credentials
 from sandbox.replicate import credentials as replicate_credentials
+from sandbox.runway import credentials as runway_credentials
 
 ANY_STATE = frozenset(
     {"never_starts", "never_ends"}
@@ -62,7 +64,57 @@ def _alibabacloud(url: str, credential: str | None) -> ProviderSettings:
     )
 
 
+def _openai(url: str, credential: str | None) -> ProviderSettings:
+    return openai.Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        key=credential or openai_credentials.KEY,
+        base_url=f"{url}/openai/v1",
+        webhook_secret=openai_credentials.WEBHOOK_SECRET,
+    )
+
+
+def _bfl(url: str, credential: str | None) -> ProviderSettings:
+    return bfl.Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        key=credential or bfl_credentials.KEY,
+        base_url=f"{url}/bfl",
+        webhook_secret=bfl_credentials.WEBHOOK_SECRET,
+    )
+
+
+def _runway(url: str, credential: str | None) -> ProviderSettings:
+    return runway.Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        key=credential or runway_credentials.KEY,
+        base_url=f"{url}/runway",
+    )
+
+
 CASES = [
+    Case(
+        name="bfl",
+        provider="bfl",
+        native_model="flux-dev",
+        native_input=lambda prompt: {"prompt": prompt, "width": 256, "height": 256},
+        settings=_bfl,
+        wrong_credential="00000000-0000-4000-8000-00000000beef",
+        lists=False,
+        cancels=frozenset(),
+        errors={"job_failed_e6716": ProviderFailed},  # it tells no reasons
+    ),
+    Case(
+        name="runway",
+        provider="runway",
+        native_model="gen4_image",
+        native_input=lambda prompt: {"promptText": prompt, "ratio": "720:720"},
+        settings=_runway,
+        wrong_credential="key_" + "f" * 40,
+        endpoint="/v1/text_to_image",
+        lists=False,
+        canceled_is_gone=True,
+        rings="no",
+        errors={"job_failed_e6716": ProviderFailed},
+    ),
     Case(
         name="alibabacloud-image",
         provider="alibabacloud",
@@ -120,6 +172,24 @@ CASES = [
         calls=3,
     ),
     Case(
+        name="cloudflare",
+        provider="cloudflare",
+        native_model="@cf/black-forest-labs/flux-1-schnell",
+        native_input=_prompt,
+        settings=lambda url, credential: cloudflare.Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            token=credential or cloudflare_credentials.TOKEN,
+            account_id=cloudflare_credentials.ACCOUNT_ID,
+            base_url=f"{url}/cloudflare/client/v4",
+        ),
+        wrong_credential="some-other-token",
+        lists=False,
+        cancels=frozenset(),
+        rings="no",
+        synchronous=True,
+        outputs="bytes",
+    ),
+    Case(
         name="fal",
         provider="fal",
         native_model="fal-ai/flux/schnell",
@@ -132,6 +202,32 @@ CASES = [
             platform_url=f"{url}/fal/platform/v1",
         ),
         wrong_credential="5ad1b1a5-0000-4000-8000-00000000beef:wrong",
+    ),
+    Case(
+        name="openai-image",
+        provider="openai",
+        native_model="gpt-image-2",
+        native_input=lambda prompt: {"prompt": prompt, "size": "512x512", "quality": "low"},
+        settings=_openai,
+        wrong_credential="sk-somebody-else",
+        lists=False,
+        cancels=frozenset(),
+        rings="no",
+        synchronous=True,
+        outputs="bytes",
+    ),
+    Case(
+        name="openai-video",
+        provider="openai",
+        native_model="sora-2",
+        native_input=lambda prompt: {"prompt": prompt, "seconds": "4", "size": "720x1280"},
+        settings=_openai,
+        wrong_credential="sk-somebody-else",
+        endpoint="/videos",
+        cancels=frozenset(),
+        rings="no",  # at an address of the whole project: tests/adapters/test_openai_sandbox.py
+        cannot=frozenset({"output_none", "output_data_url"}),
+        errors={"job_failed_e6716": ProviderFailed},
     ),
     Case(
         name="replicate",

@@ -34,7 +34,7 @@ from domain.errors import (
 )
 from domain.generation import JobRef
 from domain.media import inspect
-from domain.provider import Job, JobState, Provider, Submission, Tools
+from domain.provider import Job, JobState, Output, Provider, Submission, Tools
 from tests.adapters.provider_cases import CASES, Case
 from tests.support.callback_ear import Call, Ear, listening_ear
 from tests.support.sandbox import SandboxProcess, running_sandbox
@@ -138,7 +138,7 @@ def test_every_provider_has_a_case():
 async def test_a_job_is_submitted_read_to_its_end_and_its_output_fetched(at: Bench):
     done = await at.made()
     file = io.BytesIO()
-    download = await fetched(at, done.outputs[0].url, file)
+    download = await fetched(at, done.outputs[0], file)
 
     assert done.ref.job_id
     assert (done.state, len(done.outputs)) == (JobState.SUCCEEDED, 1)
@@ -153,10 +153,10 @@ async def test_a_synchronous_provider_answers_with_the_end_and_the_others_withou
     assert (job.state is JobState.SUCCEEDED) == at.case.synchronous
 
 
-async def fetched(at: Bench, url: str, file: io.BytesIO) -> Download:
+async def fetched(at: Bench, output: Output, file: io.BytesIO) -> Download:
     fetcher = GuardedFetcher(AddressRules(frozenset({at.sandbox.host})))
     try:
-        return await fetcher.fetch(url, file, bytes_max=2**24, time_max=TIMEOUT)
+        return await fetcher.fetch(output.url, file, bytes_max=2**24, time_max=TIMEOUT, headers=output.headers)
     finally:
         await fetcher.aclose()
 
@@ -367,7 +367,7 @@ async def test_an_output_that_is_not_a_whole_file_is_noticed(at: Bench, fault):
     file = io.BytesIO()
 
     with pytest.raises(ProviderInvalidOutput):
-        inspect(file, (await fetched(at, done.outputs[0].url, file)).size_bytes)
+        inspect(file, (await fetched(at, done.outputs[0], file)).size_bytes)
 
 
 @each(ADDRESSES)
@@ -375,14 +375,14 @@ async def test_an_output_at_a_private_address_is_not_fetched(at: Bench):
     done = await at.made("output_private")
 
     with pytest.raises(AddressRefused):
-        await fetched(at, done.outputs[0].url, io.BytesIO())
+        await fetched(at, done.outputs[0], io.BytesIO())
 
 
 @each([case for case in CASES if "output_data_url" not in case.cannot])
 async def test_an_output_may_be_a_data_url(at: Bench):
     done = await at.made("output_data_url")
     file = io.BytesIO()
-    download = await fetched(at, done.outputs[0].url, file)
+    download = await fetched(at, done.outputs[0], file)
 
     assert done.outputs[0].url.startswith("data:")
     assert inspect(file, download.size_bytes).width > 0

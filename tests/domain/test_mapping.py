@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from domain.mapping import CannotServe, Fate, FieldFate, compile_native, field_f
 from domain.model import Model
 from domain.normalization import normalize
 from sandbox.registry import accepts
-from tests.support.catalog import A_FILE, CATALOG, MODELS, full_body, minimal_body, with_a_file
+from tests.support.catalog import A_FILE, CATALOG, MODELS, full_body, minimal_body, with_a_file, with_rule
 
 FLUX = CATALOG.model("bfl/flux-schnell")
 NANO = CATALOG.model("google/nano-banana")
@@ -23,7 +23,8 @@ HAILUO = CATALOG.model("minimax/hailuo-02")
 def native(identifier: str, provider: str, **fields: Any) -> tuple[str, dict[str, Any]]:
     model = CATALOG.model(identifier)
     normal = normalize(model, model.media_type, minimal_body(model) | fields)
-    return compile_native(model.entry(provider), normal)
+    request = compile_native(model.entry(provider), normal)
+    return request.native_model, request.native_input
 
 
 @pytest.mark.parametrize(
@@ -99,11 +100,10 @@ def test_a_count_that_a_provider_has_no_parameter_for_cannot_be_served_there():
 
 def test_a_count_of_files_that_a_provider_does_not_take_cannot_be_served_there():
     entry = NANO.entry("fal")
-    rules = tuple(replace(rule, single=True) if rule.field == "generation_input_file" else rule for rule in entry.rules)
-    narrow = replace(entry, rules=rules)
+    narrow = with_rule(entry, "generation_input_file", single=True, items_max=1)
     one, two = (normalize(NANO, NANO.media_type, with_a_file(NANO) | files(count)) for count in (1, 2))
 
-    assert compile_native(narrow, one)[1]["image_urls"] == A_FILE
+    assert compile_native(narrow, one).native_input["image_urls"] == A_FILE
     with pytest.raises(CannotServe) as caught:
         compile_native(narrow, two)
 
@@ -112,14 +112,12 @@ def test_a_count_of_files_that_a_provider_does_not_take_cannot_be_served_there()
 
 def test_a_provider_that_takes_no_files_cannot_serve_any():
     entry = VEO.entry("replicate")
-    none = {"to": None, "single": False, "only": frozenset[str](), "because": "this endpoint takes text only"}
-    rules = tuple(
-        replace(rule, **none) if rule.field.startswith("generation_input_file") else rule for rule in entry.rules
-    )
+    for field in ("generation_input_file", "generation_input_file_last_content"):
+        entry = with_rule(entry, field, to=(), single=False, only=frozenset[str](), because="this endpoint takes text")
 
     for body in (with_a_file(VEO), with_a_file(VEO) | {"generation_input_file_last_content": A_FILE}):
         with pytest.raises(CannotServe):
-            compile_native(replace(entry, rules=rules), normalize(VEO, VEO.media_type, body))
+            compile_native(entry, normalize(VEO, VEO.media_type, body))
 
 
 def files(count: int) -> dict[str, list[str]]:
@@ -183,7 +181,7 @@ def test_a_ratio_that_the_file_decides_is_not_sent_and_its_fate_says_why():
     body = with_a_file(model) | {"generation_ratio": "9:16"}
     normal = normalize(model, model.media_type, body)
 
-    _, sent = compile_native(model.entry("fal"), normal)
+    sent = compile_native(model.entry("fal"), normal).native_input
     fates = {fate.field: fate for fate in field_fates(model, model.entry("fal"), normal, sent=body)}
 
     assert "aspect_ratio" not in sent
@@ -200,9 +198,10 @@ def test_the_simulated_providers_take_what_they_are_sent(model: Model):
         normal = normalize(model, model.media_type, body)
         for entry in model.providers:
             try:
-                name, sent = compile_native(entry, normal)
+                native = compile_native(entry, normal)
             except CannotServe:
                 continue
+            name, sent = native.native_model, native.native_input
             assert accepts(entry.provider, name, "", sent) == []
 
 
@@ -210,15 +209,18 @@ def test_the_simulated_providers_take_what_they_are_sent(model: Model):
 def test_a_native_request_can_be_changed_without_harm(model: Model):
     normal = normalize(model, model.media_type, minimal_body(model))
     for entry in model.providers:
-        before = json.dumps(compile_native(entry, normal))
+        before = json.dumps(asdict(compile_native(entry, normal)))
 
-        _, first = compile_native(entry, normal)
-        for value in first.values():
-            if isinstance(value, dict | list):
-                value.clear()
-        first.clear()
+        emptied(compile_native(entry, normal).native_input)
 
-        assert json.dumps(compile_native(entry, normal)) == before
+        assert json.dumps(asdict(compile_native(entry, normal))) == before
+
+
+def emptied(part: dict[str, Any] | list[Any]) -> None:
+    for inner in part.values() if isinstance(part, dict) else part:
+        if isinstance(inner, dict | list):
+            emptied(inner)
+    part.clear()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)

@@ -14,7 +14,7 @@ from domain.errors import InvalidInput, ModelNotFound, ProviderPaused, ProviderU
 from domain.generation import Delivery, GenerationRequest, MediaType
 from domain.model import PriceBook, Rates
 from domain.planning import plan_generation
-from tests.support.catalog import CATALOG, MODELS, minimal_body
+from tests.support.catalog import CATALOG, MODELS, minimal_body, with_rule
 
 ADMIT_BY = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 
@@ -98,15 +98,7 @@ def taking_one_file(provider: str) -> Any:
     """The catalogue, but one of the two providers of this model takes a single file."""
     model = CATALOG.model("google/nano-banana")
     entries = tuple(
-        dataclasses.replace(
-            entry,
-            rules=tuple(
-                dataclasses.replace(rule, single=True) if rule.field == "generation_input_file" else rule
-                for rule in entry.rules
-            ),
-        )
-        if entry.provider == provider
-        else entry
+        with_rule(entry, "generation_input_file", items_max=1) if entry.provider == provider else entry
         for entry in model.providers
     )
     narrow = dataclasses.replace(model, providers=entries)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from catalog.loader import load_catalog
 from domain.fields import DURATION, INPUT_FILE, PROMPT, Field, FieldKind, values_of
 from domain.mapping import CannotServe, compile_native
-from domain.model import Model
+from domain.model import Model, NativeTarget, ProviderEntry
 from domain.normalization import normalize
 
 CATALOG = load_catalog()
@@ -65,10 +66,21 @@ def native_requests(model: Model) -> dict[str, Any]:
 
 def _native(model: Model, provider: str, body: dict[str, Any]) -> Any:
     try:
-        native_model, native_input = compile_native(model.entry(provider), normalize(model, model.media_type, body))
+        native = compile_native(model.entry(provider), normalize(model, model.media_type, body))
     except CannotServe as cannot:
         return f"cannot serve {cannot.field}"
-    return {"model": native_model, "input": native_input}
+    endpoint = {"endpoint": native.endpoint} if native.endpoint else {}
+    return {"model": native.native_model, **endpoint, "input": native.native_input}
+
+
+def with_rule(entry: ProviderEntry, field: str, **changes: Any) -> ProviderEntry:
+    """The same entry, but with another rule for one field, whatever files are given."""
+
+    def at(target: NativeTarget) -> NativeTarget:
+        return replace(target, rules=tuple(replace(r, **changes) if r.field == field else r for r in target.rules))
+
+    cases = {name: at(getattr(entry, name)) for name in ("target", "with_input_file", "with_last_frame")}
+    return replace(entry, **cases)
 
 
 def golden_file(model: Model) -> Path:
