@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     plans_file: Path | None = Field(
         None, description="YAML file with plans of your own, in place of the built-in ones."
     )
+    prices_file: Path | None = Field(
+        None, description="YAML file with prices of your own, which hold in place of the built-in ones."
+    )
     counters_url: SecretStr | None = Field(
         None, description="redis://... of the Valkey or Redis in which several API processes count requests together."
     )

@@ -143,7 +143,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         keys = composition.keys(settings)
         objects = composition.object_store(settings, file_urls_key=keys.file_urls)
         providers = composition.providers(settings)
-        catalogue = load_catalog()
+        catalogue = load_catalog(prices=settings.prices_file)
         plans = load_plans(settings.plans_file)
         temporal = await composition.engine(settings, lazy=True)
         pool = await open_pool(

@@ -44,6 +44,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         e.ModelNotFound,
         e.UnsupportedProviderOrder,
         e.ModelTypeMismatch,
+        e.ModelUnpriced,
         e.InvalidIdempotencyKey,
         e.IdempotencyKeyReused,
         e.IdempotencyInProgress,

@@ -33,7 +33,7 @@ from domain.errors import (
     StorageUnavailable,
 )
 from domain.generation import GenerationRequest
-from domain.input_files import Place
+from domain.input_files import Place, Wanted
 from domain.model import Catalog
 from store import input_files as records
 from store.connection import Pool, single
@@ -120,8 +120,9 @@ class InputFiles:
         if not places:
             yield request
             return
-        keys, copies = await self._copied(request, places)
-        ready = input_files.handing_on(self._catalogue.model(request.model), request, copies)
+        model = self._catalogue.model(request.model)
+        keys, copies = await self._copied(request, places, input_files.wanted(model, request.params))
+        ready = input_files.handing_on(model, request, copies)
         admit_by = max(request.admit_by, time.time() + ADMISSION_TIME_MIN.total_seconds())
         latest = request.admit_by + (self._time_max + COPY_TIME_MIN + ADMISSION_TIME_MIN).total_seconds()
         try:
@@ -133,14 +134,14 @@ class InputFiles:
             raise
 
     async def _copied(
-        self, request: GenerationRequest, places: Mapping[str, Place]
+        self, request: GenerationRequest, places: Mapping[str, Place], wanted: Mapping[str, Wanted]
     ) -> tuple[list[str], dict[str, str]]:
         """The keys of the copies, and the address of the copy for each of the customer's addresses."""
         ends_at = time.monotonic() + self._time_max.total_seconds()
         with ExitStack() as files:
             found = await asyncio.gather(
                 *(
-                    self._checked(request.account_id, address, place, files, ends_at)
+                    self._checked(request.account_id, address, place, wanted[address], files, ends_at)
                     for address, place in places.items()
                 ),
                 return_exceptions=True,  # the first file in the body that is wrong is named, not the first to fail
@@ -155,7 +156,9 @@ class InputFiles:
         addresses = [await self._objects.url(key, expires_in=life) for key in keys]
         return keys, dict(zip(places, addresses, strict=True))
 
-    async def _checked(self, account_id: str, address: str, place: Place, files: ExitStack, ends_at: float) -> _Checked:
+    async def _checked(
+        self, account_id: str, address: str, place: Place, wanted: Wanted, files: ExitStack, ends_at: float
+    ) -> _Checked:
         patience_s = ends_at - self._file_time_max.total_seconds() - time.monotonic()  # then each has its whole time
         async with self._slots.one(account_id, within_s=patience_s):
             file: BinaryIO = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it outlives this block
@@ -168,7 +171,7 @@ class InputFiles:
                 raise InputFileTooBig(message, details=place.details) from error
             except (AddressRefused, ProviderInvalidOutput) as error:
                 raise _unreachable(place) from error
-        content_type = await asyncio.to_thread(input_files.checked_type, file, fetched.size_bytes, place)
+        content_type = await asyncio.to_thread(input_files.checked_type, file, fetched.size_bytes, place, wanted)
         return _Checked(file, fetched.size_bytes, fetched.sha256, content_type)
 
     async def _store(self, generation_id: str, copies: Mapping[str, _Checked], ends_at: float) -> None:

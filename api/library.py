@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,7 +14,7 @@ from api.envelope import success
 from api.errors import documented
 from api.samples import answering
 from catalog.views import estimate_view, library_models, library_providers
-from domain.errors import DatabaseUnavailable, InvalidInput, ModelNotFound, ParameterOutOfRange
+from domain.errors import DatabaseUnavailable, InvalidInput, ModelNotFound, ModelUnpriced, ParameterOutOfRange
 from domain.estimating import estimate_from_query
 from store import ledger
 from store.connection import Pool, single
@@ -39,14 +40,15 @@ _ESTIMATE_QUERY = [
     "/estimate/{model_identifier:path}",
     responses={
         200: {"model": schemas.Success[schemas.Estimate]},
-        **documented(ModelNotFound, InvalidInput, ParameterOutOfRange),
+        **documented(ModelNotFound, InvalidInput, ParameterOutOfRange, ModelUnpriced),
     },
     openapi_extra={"parameters": _ESTIMATE_QUERY, **answering(library_samples.ESTIMATE)},
 )
 async def estimate_cost(request: Request, model_identifier: str, caller: LibraryReader, handles: Handles) -> Response:
     """What a generation would cost, and whether the balance pays for it. Costs and reserves nothing."""
-    model = handles.catalogue.model(model_identifier)
-    estimate = estimate_from_query(model, request.query_params)
+    day = _today()
+    model = handles.catalogue.on(day).model(model_identifier)
+    estimate = estimate_from_query(model, request.query_params, on=day)
     balance = await _balance(handles.pool, caller.account_id)
     return success(request, "Estimate", estimate_view(estimate, balance))
 
@@ -58,7 +60,7 @@ async def estimate_cost(request: Request, model_identifier: str, caller: Library
 )
 async def list_models(request: Request, _: LibraryReader, handles: Handles) -> Response:
     """Every model with its accepted fields and its price."""
-    return success(request, "Model library", library_models(handles.catalogue))
+    return success(request, "Model library", library_models(handles.catalogue, on=_today()))
 
 
 @router.get(
@@ -71,6 +73,11 @@ async def list_providers(request: Request, _: LibraryReader, handles: Handles) -
     key for it, gets no new generations."""
     paused, available = await handles.paused.names(), handles.available_providers
     return success(request, "Provider library", library_providers(handles.catalogue, paused, available=available))
+
+
+def _today() -> date:
+    """By which prices hold, and which models are offered."""
+    return datetime.now(UTC).date()
 
 
 async def _balance(pool: Pool, account_id: str) -> int | None:

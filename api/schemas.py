@@ -249,7 +249,9 @@ class LibraryModel(Contract):
 
     model_type: MediaTypeName
     model_identifier: str
-    model_pricing: float | dict[str, float] = Field(description="Credits per file or second, or by tier.")
+    model_pricing: float | dict[str, float] | Absent = Field(
+        None, description="Credits per file or second, or by tier; absent while it has no price."
+    )
     model_supported_provider: list[str]
     accepted: ModelSchema = Field(alias="schema")
     specific_schema: list[str]

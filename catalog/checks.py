@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -121,23 +121,30 @@ def _prices(model: ModelFile) -> Iterator[str]:
         where = f"prices.{price.number}"
         if (price.per is Unit.SECOND) != (model.media_type is MediaType.VIDEO):
             yield f"{where}.per: videos are priced per second, images per generation"
-        yield from _tiers(model, f"{where}.microcredits", price.microcredits)
-        if any(amount % _PUBLIC_STEP for amount in _amounts(price.microcredits).values()):
-            yield f"{where}.microcredits: prices have three decimals of a credit: multiples of {_PUBLIC_STEP}"
+        yield from price_problems(model.resolutions, f"{where}.microcredits", price.microcredits, audio=model.audio)
     for entry in model.providers:
         if entry.cost_microcredits is not None:
             where = f"providers.{entry.provider}.cost_microcredits"
-            yield from _tiers(model, where, entry.cost_microcredits)
+            yield from _tiers(model.resolutions, where, entry.cost_microcredits, audio=model.audio)
             if _dearest(entry.cost_microcredits, model) > 0:
                 yield f"{where}: is above the newest price: this provider would be used at a loss"
 
 
-def _tiers(model: ModelFile, where: str, amounts: int | dict[str, int]) -> Iterator[str]:
+def price_problems(
+    resolutions: Sequence[str], where: str, amounts: int | dict[str, int], *, audio: bool
+) -> Iterator[str]:
+    """What is wrong with what we ask for a model of these resolutions."""
+    yield from _tiers(resolutions, where, amounts, audio=audio)
+    if any(amount % _PUBLIC_STEP for amount in _amounts(amounts).values()):
+        yield f"{where}: prices have three decimals of a credit: multiples of {_PUBLIC_STEP}"
+
+
+def _tiers(resolutions: Sequence[str], where: str, amounts: int | dict[str, int], *, audio: bool) -> Iterator[str]:
     if isinstance(amounts, int):
         return
-    plain = set(model.resolutions)
-    with_audio = {f"{r}_{mode}" for r in model.resolutions for mode in ("audio", "noaudio")}
-    wanted = with_audio if model.audio and any("_" in tier for tier in amounts) else plain
+    plain = set(resolutions)
+    with_audio = {f"{r}_{mode}" for r in resolutions for mode in ("audio", "noaudio")}
+    wanted = with_audio if audio and any("_" in tier for tier in amounts) else plain
     if set(amounts) != wanted or not wanted:
         yield f"{where}: tiers must be exactly {', '.join(sorted(wanted)) or 'absent: there are no resolutions'}"
 

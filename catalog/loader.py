@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from catalog.building import build_fields, build_model, build_provider
 from catalog.checks import problems_of
+from catalog.prices import with_prices
 from catalog.schema import ModelFile, ProviderFile
 from catalog.yaml_text import load_yaml
 from domain.model import Catalog
@@ -30,8 +32,9 @@ class CatalogInvalid(Exception):
         self.problems = problems
 
 
-def load_catalog(folder: Traversable | None = None) -> Catalog:
-    """The catalogue in `folder`, by default the one that is part of this package. Raises CatalogInvalid."""
+def load_catalog(folder: Traversable | None = None, *, prices: Path | None = None) -> Catalog:
+    """The catalogue in `folder`, by default the one that is part of this package, with the operator's own prices where
+    they are given (`catalog/prices.py`). Raises CatalogInvalid."""
     root = folder if folder is not None else resources.files("catalog")
     problems: list[str] = []
     providers = _read_all(root / "providers", ProviderFile, problems)
@@ -47,10 +50,15 @@ def load_catalog(folder: Traversable | None = None) -> Catalog:
             built[model.identifier] = build_model(model, fields)
     if problems:
         raise CatalogInvalid(problems)
-    return Catalog(
+    catalog = Catalog(
         models=MappingProxyType({name: built[name] for name in sorted(built)}),
         providers=MappingProxyType({name: build_provider(hosts[name]) for name in sorted(hosts)}),
     )
+    if prices is not None:
+        catalog, problems = with_prices(catalog, prices)
+    if problems:
+        raise CatalogInvalid(problems)
+    return catalog
 
 
 def _read_all(folder: Traversable, shape: type[File], problems: list[str]) -> dict[str, File]:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
+from domain.errors import ModelUnpriced
 from domain.estimating import Estimate
 from domain.model import Catalog, Model, ProviderFacts, Unit
 from domain.pricing import credits
@@ -15,13 +16,18 @@ UNAVAILABLE = "unavailable"
 
 
 def library_models(catalog: Catalog, *, on: date | None = None) -> dict[str, Any]:
-    models = [library_model(model, on=on) for model in catalog.models.values()]
+    models = [library_model(model, on=on) for model in left_on(catalog, on).models.values()]
     return {"models": models, "models_total": len(models)}
+
+
+def left_on(catalog: Catalog, day: date | None) -> Catalog:
+    """Without what has retired by that day (UTC); all of it where no day is given."""
+    return catalog if day is None else catalog.on(day)
 
 
 def library_model(model: Model, *, on: date | None = None) -> dict[str, Any]:
     schema: dict[str, Any] = {
-        "generation_prompt": True,
+        "generation_prompt": model.prompt,
         "generation_ratio": list(model.ratios),
         "generation_output_format": list(model.output_formats),
         "generation_output_number": model.outputs_max,
@@ -34,25 +40,29 @@ def library_model(model: Model, *, on: date | None = None) -> dict[str, Any]:
         schema["generation_resolution"] = default_first  # published clients take the first for the default
     if model.audio:
         schema["generation_generate_audio"] = True
+    pricing = model_pricing(model, on=on)
     return {
         "model_type": str(model.media_type),
         "model_identifier": model.identifier,
-        "model_pricing": model_pricing(model, on=on),
-        "model_supported_provider": list(model.provider_names),
+        **({} if pricing is None else {"model_pricing": pricing}),
+        "model_supported_provider": list(model.default_order),
         "schema": schema,
         "specific_schema": list(model.extra_names),
     }
 
 
-def model_pricing(model: Model, *, on: date | None = None) -> float | dict[str, float]:
-    """Credits per unit: one number, or by tier."""
-    rates = model.prices.at(on).rates
+def model_pricing(model: Model, *, on: date | None = None) -> float | dict[str, float] | None:
+    """Credits per unit: one number, or by tier; None where it has no price on that day."""
+    try:
+        rates = model.prices.at(on).rates
+    except ModelUnpriced:
+        return None
     if rates.tiers is not None:
         return {tier: credits(amount) for tier, amount in rates.tiers.items()}
     return credits(rates.at(None, audio=False))
 
 
-def cheapest_price(model: Model, *, on: date | None = None) -> float:
+def cheapest_price(model: Model, *, on: date | None = None) -> float | None:
     """Where only one number fits: the cheapest tier."""
     pricing = model_pricing(model, on=on)
     return min(pricing.values()) if isinstance(pricing, dict) else pricing
@@ -101,16 +111,17 @@ def library_provider(provider: ProviderFacts, catalog: Catalog) -> dict[str, Any
 
 
 def health_models(catalog: Catalog, available_providers: Collection[str], *, on: date | None = None) -> dict[str, Any]:
-    models = [health_model(model, available_providers, on=on) for model in catalog.models.values()]
+    models = [health_model(model, available_providers, on=on) for model in left_on(catalog, on).models.values()]
     healthy = all(any(provider["available"] for provider in model["providers"].values()) for model in models)
     return {"service": "models", "healthy": healthy, "models_total": len(models), "models": models}
 
 
 def health_model(model: Model, available_providers: Collection[str], *, on: date | None = None) -> dict[str, Any]:
+    pricing = cheapest_price(model, on=on)
     return {
         "model_identifier": model.identifier,
         "model_type": str(model.media_type),
-        "model_pricing": cheapest_price(model, on=on),
+        **({} if pricing is None else {"model_pricing": pricing}),
         "providers": {
             entry.provider: {"available": entry.provider in available_providers, "raw_model_id": entry.native_model}
             for entry in model.providers

@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from adapters.providers import registry
 from cli.errors import CommandFailed
 from embedded import running
 from embedded.config import DATA_DEFAULT, DATA_VARIABLE
@@ -70,7 +71,8 @@ def of_stack(stack: running.RunningStack) -> Deployment:
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """What a stack gives to its own processes, read as they read it, without an `.env` file."""
     given = {name.removeprefix("BABYSEA_").lower(): value for name, value in environment.items()}
-    return Settings(_env_file=None, **given)  # type: ignore[call-arg, arg-type]  # texts, as pydantic reads them
+    providers = registry.settings_from(environment)
+    return Settings(_env_file=None, providers=providers, **given)  # type: ignore[call-arg, arg-type]  # texts, as read
 
 
 class SettingsRefused(CommandFailed):

@@ -15,13 +15,14 @@ from typer.core import TyperGroup
 from cli import programs
 from cli.account_commands import accounts_commands
 from cli.audit import audit
+from cli.checks import check_commands
 from cli.credits import credits_commands
 from cli.demo import demo
 from cli.errors import CommandFailed
 from cli.generate import generate
 from cli.keys import keys_commands
 from cli.listing import list_generations
-from cli.models import models
+from cli.models import models_commands
 from cli.operator_api import API_URL_VARIABLE, GIVEN, OPERATOR_KEY_VARIABLE, Given
 from cli.operators import operators_commands
 from cli.output import err, out
@@ -98,7 +99,7 @@ app.command()(generate)
 app.command()(show)
 app.command("list")(list_generations)
 app.command()(replay)
-app.command()(models)
+app.add_typer(models_commands, name="models")
 app.command()(plans)
 webhooks_commands.command("test")(send_test)
 webhooks_commands.command()(deliveries)
@@ -106,6 +107,7 @@ webhooks_commands.command("replay")(replay_delivery)
 webhooks_commands.command()(drain)
 app.add_typer(webhooks_commands, name="webhooks")
 app.add_typer(providers_commands, name="providers")
+app.add_typer(check_commands, name="check")
 app.add_typer(operators_commands, name="operators")
 app.command()(audit)
 app.command()(programs.migrate)

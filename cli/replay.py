@@ -82,7 +82,9 @@ async def input_files(target: Deployment, pool: Pool) -> AsyncIterator[InputFile
     fetcher = GuardedFetcher(composition.addresses(settings))
     objects = composition.object_store(settings, file_urls_key=composition.keys(settings).file_urls)
     try:
-        yield InputFiles(fetcher=fetcher, objects=objects, pool=pool, catalogue=load_catalog())
+        yield InputFiles(
+            fetcher=fetcher, objects=objects, pool=pool, catalogue=load_catalog(prices=settings.prices_file)
+        )
     finally:
         await fetcher.aclose()
 
@@ -98,7 +100,7 @@ def planned_again(
 
     settings = target.settings
     return plan_generation(
-        load_catalog(),
+        load_catalog(prices=settings.prices_file),
         account_id=record.account_id,
         api_key_id=record.api_key_id,
         region=record.region,

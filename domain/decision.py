@@ -11,6 +11,7 @@ from domain.generation import Decision, FieldsAt, Skipped, SkipReason
 from domain.mapping import CannotServe, Fate, FieldFate, field_fates
 from domain.model import Model, ProviderEntry
 
+_BY_ENDPOINT = "the endpoint of this resolution has no such parameter"
 _SHOWN_KINDS = frozenset(
     {FieldKind.CHOICE, FieldKind.NUMBER_CHOICE, FieldKind.INTEGER, FieldKind.NUMBER, FieldKind.SWITCH}
 )
@@ -49,7 +50,7 @@ def _fields_at(entry: ProviderEntry, fates: Sequence[FieldFate]) -> FieldsAt:
         mapping_version=entry.mapping_version,
         used=_places(fates, Fate.USED),
         mapped=_places(fates, Fate.MAPPED),
-        implied={fate.field: fate.because or "" for fate in fates if fate.fate is Fate.IMPLIED},
+        implied={fate.field: fate.because or _BY_ENDPOINT for fate in fates if fate.fate is Fate.IMPLIED},
     )
 
 

@@ -41,16 +41,14 @@ def compile_native(entry: ProviderEntry, params: Mapping[str, Any]) -> NativeReq
     """
     resolution = params.get(RESOLUTION)
     target = entry.target_for(params)
+    rules = [rule for rule in target.rules if rule.field in params]
+    for rule in rules:
+        if not rule.serves(params[rule.field], resolution):
+            raise CannotServe(entry.provider, rule.field)
     native: dict[str, Any] = {}
-    for rule in target.rules:
-        name = rule.field
-        if name not in params:
-            continue
-        value = params[name]
-        if not rule.serves(value, resolution):
-            raise CannotServe(entry.provider, name)
+    for rule in rules:
         if rule.to and resolution not in rule.omit_for_resolutions:
-            _write(native, rule, _translated(rule, value, resolution))
+            _write(native, rule, _translated(rule, params[rule.field], resolution))
     for path, constant in target.constants:
         _opened(native, path[:-1], {})[path[-1]] = _filled(constant)
     return NativeRequest(target.model_at(resolution), target.endpoint, native)
@@ -132,6 +130,7 @@ def _fate(name: str, rule: Rule | None, params: Mapping[str, Any], *, defaulted:
         return FieldFate(name, Fate.ROUTING, defaulted)
     if not rule.to or params.get(RESOLUTION) in rule.omit_for_resolutions:
         return FieldFate(name, Fate.IMPLIED, defaulted, because=rule.because)
-    plain = rule.table(None) is None and rule.text is None and rule.item is None and not rule.single
-    fate = Fate.USED if plain and len(rule.to) == 1 else Fate.MAPPED
+    translated = (rule.values, rule.values_by_resolution, rule.text, rule.item)
+    plain = all(each is None for each in translated) and not rule.single and len(rule.to) == 1
+    fate = Fate.USED if plain else Fate.MAPPED
     return FieldFate(name, fate, defaulted, to=", ".join(".".join(map(str, path)) for path in rule.to))

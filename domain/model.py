@@ -107,9 +107,10 @@ class Rule:
         return (self.only is None or value in self.only) and (table is None or value in table)
 
     def table(self, resolution: str | None) -> Mapping[Scalar, Any] | None:
-        """Value to native value, where it is looked up."""
+        """Value to native value, where it is looked up. None at a resolution that the provider does not serve at all,
+        which is for the rule of the resolution to say."""
         if self.values_by_resolution is not None:
-            return self.values_by_resolution.get(str(resolution), {})
+            return self.values_by_resolution.get(str(resolution))
         return self.values
 
 

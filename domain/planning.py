@@ -37,17 +37,17 @@ def plan_generation(
     addresses: AddressRules = PUBLIC_ONLY,
     moderation_failover: bool = False,
 ) -> GenerationRequest:
-    """Turn an ask into a request. `admit_by` also says which day's price holds, `addresses` which input files may be
-    named; the files themselves have not been looked at yet.
+    """Turn an ask into a request. `admit_by` also says which day's price holds and what has retired by then, `addresses`
+    which input files may be named; the files themselves have not been looked at yet.
 
-    Raises ModelNotFound, ModelTypeMismatch, InvalidInput, ParameterOutOfRange or UnsupportedProviderOrder for the
-    caller's mistakes; ProviderUnavailable when no provider that the ask allows has a key here, and ProviderPaused when
-    all that could do it are paused. Both list every provider of the order in `provider_errors`.
+    Raises ModelNotFound, ModelUnpriced, ModelTypeMismatch, InvalidInput, ParameterOutOfRange or
+    UnsupportedProviderOrder for the caller's mistakes; ProviderUnavailable when no provider that the ask allows has a
+    key here, and ProviderPaused when all that could do it are paused. Both list every provider of the order in `provider_errors`.
     """
-    model = catalog.model(model_identifier)
+    day = datetime.fromtimestamp(admit_by, UTC).date()
+    model = catalog.on(day).model(model_identifier)
     params = normalize(model, media_type, body, addresses)
     count: int = params[OUTPUT_NUMBER]
-    day = datetime.fromtimestamp(admit_by, UTC).date()
     price = quote(model, params, count, on=day)
     sent = body.keys() if isinstance(body, dict) else ()
     candidates, decided = _candidates(model, params, sent, available_providers, paused_providers, count, day)

@@ -40,13 +40,12 @@ class Output:
 
     url: str
     content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # to fetch it with: may hold the credential
 
     @property
     def inline(self) -> bool:
         """Whether the file is in the answer itself and nowhere else."""
         return self.url[:5].lower() == "data:"
-
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # to fetch it with: may hold the credential
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ class Bell:
         style = self._styles[job.provider]
         past = self._journal.callbacks(job.id)
         if not job.faults.has("no_callback"):
-            for event in job.webhook_events:
+            events = job.webhook_events[::-1] if job.faults.has("callback_order") else job.webhook_events
+            for event in events:
                 earlier = [call for call in past if call["event"] == event and call["kind"] == "real"]
                 job, due = await self._when_due(job, style, event)
                 if not due:

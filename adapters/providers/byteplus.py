@@ -19,7 +19,7 @@ import httpx
 from pydantic import Field, SecretStr
 
 from adapters.providers import byteplus_prices
-from adapters.providers.answers import looking, pooled_client, submitting
+from adapters.providers.answers import looking, patient_post, pooled_client, submitting
 from adapters.providers.byteplus_answers import accepted, failure, refusal, seen
 from adapters.providers.kept import kept, with_outputs
 from adapters.providers.settings import ProviderSettings, environment
@@ -68,9 +68,8 @@ class ByteplusProvider:
             with submitting("BytePlus"):
                 response = await self._http.post(_TASKS, json=to_task(submission))
             return Job(JobRef(task_id(accepted(response))), JobState.QUEUED)
-        patience = httpx.Timeout(submission.deadline.total_seconds(), connect=5)
-        with submitting("BytePlus"):
-            response = await self._http.post(_IMAGES, json=to_picture(submission), timeout=patience)
+        body = to_picture(submission)
+        response = await patient_post(self._http, "BytePlus", _IMAGES, deadline=submission.deadline, json=body)
         request_id = response.headers.get("x-request-id") or submission.attempt_id
         return to_pictures(request_id, accepted(response))
 

@@ -149,7 +149,9 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     408: ProviderTimedOut,
     413: InputFileTooBig,
     429: ProviderBusy,
+    502: ProviderUnavailable,
     503: ProviderUnavailable,
+    504: ProviderTimedOut,
 }
 
 _SAYS: Mapping[type[ProviderError], str] = {

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from adapters.providers import alibabacloud, bfl, byteplus, cloudflare, fal, openai, replicate, runway
 from adapters.providers.settings import ProviderSettings
-from domain.provider import Provider, Tools
+from domain.provider import Provider, ProviderLimits, Tools
 
 
 class Build(Protocol):
@@ -18,27 +18,38 @@ class Build(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """One adapter: what it must be told, and how it is made."""
+    """One adapter: what it must be told, how it is made, and what its provider publishes of itself."""
 
     settings: type[ProviderSettings]
     build: Build
+    limits: ProviderLimits
 
 
 KINDS: Mapping[str, Kind] = {
-    "alibabacloud": Kind(alibabacloud.Settings, alibabacloud.build),
-    "bfl": Kind(bfl.Settings, bfl.build),
-    "byteplus": Kind(byteplus.Settings, byteplus.build),
-    "cloudflare": Kind(cloudflare.Settings, cloudflare.build),
-    "fal": Kind(fal.Settings, fal.build),
-    "openai": Kind(openai.Settings, openai.build),
-    "replicate": Kind(replicate.Settings, replicate.build),
-    "runway": Kind(runway.Settings, runway.build),
+    "alibabacloud": Kind(alibabacloud.Settings, alibabacloud.build, alibabacloud.AlibabaCloudProvider.limits),
+    "bfl": Kind(bfl.Settings, bfl.build, bfl.BflProvider.limits),
+    "byteplus": Kind(byteplus.Settings, byteplus.build, byteplus.ByteplusProvider.limits),
+    "cloudflare": Kind(cloudflare.Settings, cloudflare.build, cloudflare.CloudflareProvider.limits),
+    "fal": Kind(fal.Settings, fal.build, fal.FalProvider.limits),
+    "openai": Kind(openai.Settings, openai.build, openai.OpenAIProvider.limits),
+    "replicate": Kind(replicate.Settings, replicate.build, replicate.ReplicateProvider.limits),
+    "runway": Kind(runway.Settings, runway.build, runway.RunwayProvider.limits),
 }
 
 
 def read_settings() -> dict[str, ProviderSettings]:
     """What the environment says of each provider."""
     return {name: kind.settings() for name, kind in KINDS.items()}
+
+
+def settings_from(environment: Mapping[str, str]) -> dict[str, ProviderSettings]:
+    """The same from these variables, without an `.env` file."""
+    found: dict[str, ProviderSettings] = {}
+    for name, kind in KINDS.items():
+        variables = {field: f"BABYSEA_{name.upper()}_{field.upper()}" for field in kind.settings.model_fields}
+        said = {field: environment[variable] for field, variable in variables.items() if variable in environment}
+        found[name] = kind.settings(_env_file=None, **said)  # type: ignore[call-arg]
+    return found
 
 
 def available(settings: Mapping[str, ProviderSettings], tools: Tools) -> dict[str, Provider]:

@@ -46,12 +46,13 @@ class Served:
 
 _COMMON = {"watermark": flag(), "seed": whole(0, 2**31 - 1)}
 _EXTENDED = {**_COMMON, "prompt_extend": flag(True)}
-_TEXTS = {"prompt": PROMPT, "negative_prompt": text(), "extend_prompt": flag(True)}  # the last: deprecated, still sent
+_BY_THE_CLIENT = {"extend_prompt": flag(True), "function": text()}  # the vendor's own sends these with every video
+_TEXTS = {"prompt": PROMPT, "negative_prompt": text()}
 _FIVE_SECONDS = one(5)
 
 
 def _video(given: Mapping[str, Parameter], parameters: Mapping[str, Parameter], *needs: str) -> Served:
-    members = {"input": nested(True, **given), "parameters": nested(False, **parameters)}
+    members = {"input": nested(True, **_BY_THE_CLIENT, **given), "parameters": nested(False, **parameters)}
     return Served(Model("video", "video", members), needs=needs)
 
 
@@ -98,7 +99,7 @@ _WAN_27_FRAMES = _video(
     "first_frame",
     "first_clip",
 )
-_HORSE = {"prompt": PROMPT, "extend_prompt": flag(True)}
+_HORSE = {"prompt": PROMPT}
 _ANIMATE = _video(  # where `watermark` stands is told differently
     {"image_url": REQUIRED_FILE, "video_url": REQUIRED_FILE, "watermark": flag()},
     {"mode": Parameter("string", required=True, choices=("wan-std", "wan-pro")), "check_image": flag(True), **_COMMON},
@@ -158,13 +159,13 @@ def _message(
     most: int, rule: SizeRule | None, *, count: Parameter, least: int = 0, negative: bool = True, **more: Parameter
 ) -> Served:
     """`most` and `least` images beside the text."""
-    content = objects(1, most + 1, required=True, text=text(), image=FILE)
+    content = objects(1, 100, required=True, text=text(), image=FILE)
     role = Parameter("string", required=True, choices=("user",))
     size = {"size": text(rule.default)} if rule else {}
     texts = {"negative_prompt": text()} if negative else {}
     members = {
         "input": nested(True, messages=objects(1, 1, required=True, role=role, content=content)),
-        "parameters": nested(False, n=count, **size, **texts, **_COMMON, **more),
+        "parameters": nested(False, n=count, is_async=flag(), **size, **texts, **_COMMON, **more),
     }
     return Served(Model("image", "list", members), rule, (least, most))
 

@@ -20,7 +20,7 @@ from sandbox.faults import FaultPlan
 from sandbox.files import Gallery
 from sandbox.jobs import Job, clock, fate
 from sandbox.problems import RefusalError
-from sandbox.submissions import Desk, base_url, json_body
+from sandbox.submissions import Desk, base_url
 
 _IGNORED = {"n"}  # OpenAI's word, which the real API passes over
 _TOKEN_PIXELS = 256
@@ -34,9 +34,7 @@ class Images:
         self._gallery = gallery
 
     async def generate(self, request: Request) -> Response:
-        body = await json_body(request)
-        if not isinstance(body, dict):
-            return problems.problem(400, "InvalidParameter", "the request body is not a JSON object")
+        body = await problems.body_of(request)
         submit = self._desk.received("byteplus", body)
         if submit.faults.has("reset_before"):
             await reset(request)

@@ -7,7 +7,7 @@ API does. Not simulated: streams, layers, and models behind an endpoint id of on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from sandbox.models import Models
 from sandbox.parameters import (
@@ -71,7 +71,7 @@ _GROUPS = {
     "image": any_of(FILE, files(14)),
     "sequential_image_generation": one_of("disabled", "auto"),
     "sequential_image_generation_options": nested(max_images=whole(1, 15, 15)),
-    "stream": one_of(False),
+    "stream": Parameter("boolean", False, choices=(False,)),
 }
 _FORMATS = {"output_format": one_of("jpeg", "png")}
 _LITE = {**_GROUPS, **_FORMATS, "tools": objects(0, 1, type=one_of("web_search"))}
@@ -158,7 +158,7 @@ class _Line:
     ratio: str = "adaptive"
     ratios: tuple[str, ...] = (*_RATIOS, "adaptive")
     default_seconds: int = 5
-    later: bool = field(default=True)  # 1.5 and 2.x: other pixels, and the model may choose the seconds
+    later: bool = True  # 1.5 and 2.x: other pixels, and the model may choose the seconds
 
     def model(self) -> Model:
         seconds = whole(*self.seconds)
@@ -168,13 +168,7 @@ class _Line:
             **self.parameters,
             "resolution": one_of(*self.resolutions),
             "ratio": Parameter("string", self.ratio, choices=self.ratios),
-            "duration": Parameter(
-                chosen.type,
-                self.default_seconds,
-                minimum=chosen.minimum,
-                maximum=chosen.maximum,
-                options=chosen.options,
-            ),
+            "duration": replace(chosen, default=self.default_seconds),
         }
         return Model("video", "video", parameters)
 

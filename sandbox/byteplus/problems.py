@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from sandbox.byteplus import credentials
 from sandbox.faults import FaultPlan
 from sandbox.problems import RefusalError, refuse_by_fault
+from sandbox.submissions import json_body
 from sandbox.validation import Violation
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -79,6 +80,14 @@ def refuse_submit(plan: FaultPlan) -> None:
 _UNAUTHENTICATED = envelope(
     "AuthenticationError", "the API key or AK/SK in the request is missing or invalid.", "", "Unauthorized"
 )
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The members of the body. A null is as good as none: the vendor's own client sends one for whatever is not set."""
+    body = await json_body(request)
+    if not isinstance(body, dict):
+        raise RefusalError(problem(400, "InvalidParameter", "the request body is not a JSON object"))
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def guarded(endpoint: Endpoint) -> Endpoint:

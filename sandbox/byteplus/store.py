@@ -43,16 +43,17 @@ class ObjectStore:
 
     async def serve(self, request: Request) -> Response:
         job = self._journal.job("byteplus", request.path_params["job_id"])
-        if job is None or self._denied(job, request.query_params, time.time()):
+        before = self._downloads.get(request.path_params["job_id"], 0)
+        if job is None or is_denied(job, request.query_params, before, time.time()):
             return Response(_DENIED, 403, media_type="application/xml")
-        self._downloads[job.id] = self._downloads.get(job.id, 0) + 1
+        self._downloads[job.id] = before + 1
         return await self._gallery.serve(request)
 
-    def _denied(self, job: Job, query: Mapping[str, str], now: float) -> bool:
-        video = "content" in job.input
-        return (
-            "X-Tos-Signature" not in query
-            or job.faults.has("output_expired")
-            or now >= fate(job)[1] + LIVES_S
-            or (video and self._downloads.get(job.id, 0) >= DOWNLOADS_MAX)
-        )
+
+def is_denied(job: Job, query: Mapping[str, str], downloads_before: int, now: float) -> bool:
+    return (
+        "X-Tos-Signature" not in query
+        or job.faults.has("output_expired")
+        or now >= fate(job)[1] + LIVES_S
+        or ("content" in job.input and downloads_before >= DOWNLOADS_MAX)
+    )

@@ -21,7 +21,7 @@ from sandbox.faults import FaultPlan
 from sandbox.jobs import Job, State, clock, phase
 from sandbox.journal import Journal
 from sandbox.problems import RefusalError
-from sandbox.submissions import Desk, base_url, json_body
+from sandbox.submissions import Desk, base_url
 
 _PAGE_MAX = 500
 _LISTED_MAX = 10_000
@@ -39,9 +39,7 @@ class Videos:
         self._tasks = tasks
 
     async def create(self, request: Request) -> Response:
-        body = await json_body(request)
-        if not isinstance(body, dict):
-            return problems.problem(400, "InvalidParameter", "the request body is not a JSON object")
+        body = await problems.body_of(request)
         submit = self._desk.received("byteplus", body, prompt=prompt_of(body))
         if submit.faults.has("reset_before"):
             await reset(request)

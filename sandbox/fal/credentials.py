@@ -12,8 +12,9 @@ USER_ID = "sandbox_user_1"
 SIGNING_SEED = hashlib.sha256(b"babysea sandbox: fal signing key").digest()
 
 signing_key = Ed25519PrivateKey.from_private_bytes(SIGNING_SEED)
+next_signing_key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(SIGNING_SEED).digest())
 
 
-def jwks() -> dict[str, list[dict[str, str]]]:
-    public = signing_key.public_key().public_bytes_raw()
-    return {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": base64.urlsafe_b64encode(public).decode().rstrip("=")}]}
+def jwks(*keys: Ed25519PrivateKey) -> dict[str, list[dict[str, str]]]:
+    public = [base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).decode().rstrip("=") for key in keys]
+    return {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x} for x in public]}

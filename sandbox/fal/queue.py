@@ -56,7 +56,7 @@ class FalQueue:
             Route(f"{QUEUE}/{{path:path}}", self.submit, methods=["POST"]),
             Route(f"{QUEUE}/{{path:path}}", self.look, methods=["GET"]),
             Route(f"{QUEUE}/{{path:path}}", self.cancel, methods=["PUT"]),
-            Route(f"{REST}/.well-known/jwks.json", jwks),
+            Route(f"{REST}/.well-known/jwks.json", self.jwks),
         ]
 
     async def submit(self, request: Request) -> Response:
@@ -148,6 +148,12 @@ class FalQueue:
             return JSONResponse({"status": "OK"}, 200)
         return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
 
+    async def jwks(self, _request: Request) -> Response:
+        """The next key is published once something was signed with it."""
+        rotated = any(job.faults.has("callback_new_key") for job in self._journal.jobs(provider="fal"))
+        keys = [credentials.signing_key, credentials.next_signing_key][: 1 + rotated]
+        return JSONResponse(credentials.jwks(*keys))
+
     def _kept(self, path: RequestPath) -> Job | None:
         """The job, unless it is another application's or forgotten after retention."""
         job = self._journal.job("fal", path.request_id)
@@ -164,10 +170,6 @@ class FalQueue:
             yield f"data: {json.dumps(_status(job, seen, logs, base))}\n\n"
             if not ended:
                 await asyncio.sleep(_STREAM_EVERY_S)
-
-
-async def jwks(_request: Request) -> Response:
-    return JSONResponse(credentials.jwks())
 
 
 def authenticate(request: Request) -> None:

@@ -31,6 +31,7 @@ FAILURES: Mapping[str, tuple[int, str, str]] = {
     "job_failed_downstream": (400, "downstream_service_error", "The downstream service refused the request"),
 }
 _REFUSED = "The content could not be processed because it was flagged by a content checker."
+_NO_PAYLOAD = "Response payload is not JSON serializable. Either return a JSON serializable object or use a file."
 _NOTHING = "The model did not generate any media for this request."
 
 
@@ -113,8 +114,9 @@ class Results:
             {"url": url, "width": spec.width, "height": spec.height, "content_type": spec.content_type}
             for url, spec in zip(urls, specs, strict=True)
         ]
+        one = model.output == "image"
         body: dict[str, Any] = {
-            "images": images,
+            **({"image": images[0] if images else None} if one else {"images": images}),
             "timings": {"inference": inference_s(seen)},
             "seed": job.seed,
             "prompt": job.prompt,
@@ -148,9 +150,12 @@ class FalRinging:
                 "error": f"Invalid status code: {result.status}",
                 "payload": result.body,
             }
+        if job.faults.has("callback_without_payload"):
+            notice |= {"payload": None, "payload_error": _NO_PAYLOAD}
         body = json.dumps(notice).encode()
         timestamp = str(int(at))
         digest = hashlib.sha256(b"another body" if forged else body).hexdigest()
+        key = credentials.next_signing_key if job.faults.has("callback_new_key") else credentials.signing_key
         message = "\n".join((job.id, credentials.USER_ID, timestamp, digest)).encode()
         return Signed(
             body,
@@ -159,7 +164,7 @@ class FalRinging:
                 "x-fal-webhook-request-id": job.id,
                 "x-fal-webhook-user-id": credentials.USER_ID,
                 "x-fal-webhook-timestamp": timestamp,
-                "x-fal-webhook-signature": credentials.signing_key.sign(message).hex(),
+                "x-fal-webhook-signature": key.sign(message).hex(),
             },
         )
 

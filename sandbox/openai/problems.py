@@ -62,6 +62,8 @@ def invalid(found: Sequence[Violation]) -> RefusalError:
     """The first of the violations: they are told one at a time."""
     first = found[0]
     name, limit, value = ".".join(map(str, first.path)), first.limit, first.value
+    if first.rule == "choice":
+        limit = ", ".join(f"'{choice}'" for choice in limit)
     code, message = {
         "missing": ("missing_required_parameter", f"Missing required parameter: '{name}'."),
         "unknown": ("unknown_parameter", f"Unknown parameter: '{name}'."),
@@ -69,7 +71,7 @@ def invalid(found: Sequence[Violation]) -> RefusalError:
             "invalid_type",
             f"Invalid type for '{name}': expected {limit}, but got {type(value).__name__} instead.",
         ),
-        "choice": ("invalid_value", f"Invalid value: '{value}'. Supported values are: {_listed(limit)}."),
+        "choice": ("invalid_value", f"Invalid value: '{value}'. Supported values are: {limit}."),
         "value": ("invalid_value", f"Invalid value: '{value}'. Expected {limit}."),
         "minimum": ("integer_below_min_value", f"Invalid '{name}': expected a value >= {limit}, but got {value}."),
         "maximum": ("integer_above_max_value", f"Invalid '{name}': expected a value <= {limit}, but got {value}."),
@@ -78,10 +80,6 @@ def invalid(found: Sequence[Violation]) -> RefusalError:
         "too_long": ("string_above_max_length", f"Invalid '{name}': expected a string of at most {limit} characters."),
     }.get(first.rule, ("invalid_value", f"Invalid '{name}'."))
     return refused(400, message, code=code, param=name)
-
-
-def _listed(limit: Any) -> str:
-    return ", ".join(f"'{choice}'" for choice in limit)
 
 
 _WRONG_KEY = error(

@@ -153,9 +153,12 @@ def _version_page(version: str, model: Model) -> dict[str, Any]:
     }
 
 
+_JSON_TYPES = {"file": "string", "files": "array", "strings": "array", "list": "array"}
+
+
 def _property(parameter: Parameter) -> dict[str, Any]:
-    drawn: dict[str, Any] = {"type": {"file": "string", "files": "array"}.get(parameter.type, parameter.type)}
-    if parameter.choices:
+    drawn: dict[str, Any] = {"type": _JSON_TYPES.get(parameter.type, parameter.type)}
+    if parameter.choices and not {"WxH", "W*H"} & set(parameter.choices):
         drawn["enum"] = list(dict.fromkeys(parameter.choices))
     for name, value in (("default", parameter.default), ("minimum", parameter.minimum), ("maximum", parameter.maximum)):
         if value is not None:

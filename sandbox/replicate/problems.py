@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from sandbox.faults import FaultPlan
-from sandbox.problems import refuse_by_fault, retry_after
+from sandbox.problems import RefusalError, refuse_by_fault, retry_after
 from sandbox.validation import Violation
 
 
@@ -35,6 +35,10 @@ def bad_version() -> Response:
 
 def refuse_submit(plan: FaultPlan) -> None:
     """Raises what a submit fault demands."""
+    if plan.has("bad_version"):
+        raise RefusalError(bad_version())
+    if plan.has("low_credit"):
+        raise RefusalError(JSONResponse(_LOW_CREDIT, 429, {"Retry-After": "10"}))
     seconds = retry_after(plan)
     throttled: dict[str, Any] = {
         "detail": f"Request was throttled. Your rate limit resets in ~{seconds or 1}s.",
@@ -56,6 +60,14 @@ def refuse_submit(plan: FaultPlan) -> None:
     )
 
 
+_LOW_CREDIT = {
+    "detail": (
+        "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a "
+        "burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~10s."
+    ),
+    "status": 429,
+    "retry_after": 10,
+}
 _NO_CREDIT = (
     "You have insufficient credit to run this model. Go to https://replicate.com/account/billing#billing to purchase "
     "credit. Once you purchase credit, please wait a few minutes before trying again."

@@ -225,7 +225,7 @@ CASES = [
         wrong_credential="sk-somebody-else",
         endpoint="/videos",
         cancels=frozenset(),
-        rings="no",  # at an address of the whole project: tests/adapters/test_openai_sandbox.py
+        rings="no",  # at an address of the whole project: tests/sandbox/test_openai.py
         cannot=frozenset({"output_none", "output_data_url"}),
         errors={"job_failed_e6716": ProviderFailed},
     ),

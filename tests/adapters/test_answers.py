@@ -3,7 +3,17 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from adapters.providers.answers import json_object, looking, moment, pooled_client, retry_after, seconds, submitting
+from adapters.providers.answers import (
+    field_names,
+    json_object,
+    looking,
+    microcredits_from_cents,
+    moment,
+    pooled_client,
+    retry_after,
+    seconds,
+    submitting,
+)
 from domain.errors import ProviderUnavailable, SubmitAmbiguous
 
 NEVER_SENT = [httpx.ConnectError("dns"), httpx.ConnectTimeout("slow"), httpx.PoolTimeout("full")]
@@ -87,3 +97,26 @@ async def test_a_client_follows_no_redirect_and_reads_no_proxy_from_the_environm
         assert not client.trust_env
         assert not client._mounts
         assert client.timeout == httpx.Timeout(10, connect=5)
+
+
+@pytest.mark.parametrize(
+    ("told", "microcredits"),
+    [(4.5, 45_000), (25, 250_000), (1.4, 14_000), (0, 0), (-1, None), ("4", None), (None, None), (True, None)],
+)
+def test_an_amount_in_cents_is_kept_in_microcredits(told, microcredits):
+    assert microcredits_from_cents(told) == microcredits
+
+
+def test_only_names_are_told_of_what_was_complained_about():
+    assert field_names(["width", "promptImage.0.uri", "a prompt of a customer", 7, ""]) == {
+        "fields": ["width", "promptImage.0.uri"]
+    }
+    assert field_names([]) == {}
+    assert len(field_names([f"field{rank}" for rank in range(20)])["fields"]) == 10
+
+
+def test_a_client_may_have_its_credential_in_another_header():
+    http = pooled_client("https://api.example.com", None, timedelta(seconds=1), {"x-key": "k"})
+
+    assert http.headers["x-key"] == "k"
+    assert "authorization" not in http.headers

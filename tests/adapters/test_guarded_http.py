@@ -220,6 +220,17 @@ async def test_a_redirect_never_leads_from_https_to_http(tls):
     assert inner.requests == []
 
 
+async def test_headers_go_to_the_origin_that_was_asked_and_to_no_other():
+    async with a_server(answering(plain(BODY))) as other:
+        moved = redirect(f"http://127.0.0.1:{other.port}/")
+        async with a_server(answering(redirect("/again"), moved)) as server:
+            fetcher = GuardedFetcher(AddressRules(frozenset(f"127.0.0.1:{one.port}" for one in (server, other))))
+            await fetch(fetcher, f"http://127.0.0.1:{server.port}/", headers={"Authorization": "Bearer secret"})
+
+    assert [b"Bearer secret" in request for request in server.requests] == [True, True]
+    assert [b"Bearer secret" in request for request in other.requests] == [False]
+
+
 async def test_three_redirects_are_followed_and_a_fourth_is_not():
     async with a_server(answering(*[redirect("/x")] * 3, plain(BODY))) as server:
         _, data = await fetch(local(server), f"http://127.0.0.1:{server.port}/")

@@ -8,6 +8,7 @@ import io
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pytest
 
@@ -103,9 +104,15 @@ class Bench:
                 await asyncio.sleep(0.02)
 
 
+@cache
+def fetcher_of(host: str) -> GuardedFetcher:
+    """One for all: each reads the certificate authorities anew."""
+    return GuardedFetcher(AddressRules(frozenset({host})))
+
+
 def bench(case: Case, sandbox: SandboxProcess, *, credential: str | None = None, timeout: timedelta = TIMEOUT) -> Bench:
-    reader = FileReader(GuardedFetcher(AddressRules(frozenset({sandbox.host}))))
-    adapter = KINDS[case.provider].build(case.settings(sandbox.url, credential), Tools(timeout, reader))
+    tools = Tools(timeout, FileReader(fetcher_of(sandbox.host)))
+    adapter = KINDS[case.provider].build(case.settings(sandbox.url, credential), tools)
     assert adapter is not None
     return Bench(case, sandbox, adapter)
 
@@ -154,11 +161,8 @@ async def test_a_synchronous_provider_answers_with_the_end_and_the_others_withou
 
 
 async def fetched(at: Bench, output: Output, file: io.BytesIO) -> Download:
-    fetcher = GuardedFetcher(AddressRules(frozenset({at.sandbox.host})))
-    try:
-        return await fetcher.fetch(output.url, file, bytes_max=2**24, time_max=TIMEOUT, headers=output.headers)
-    finally:
-        await fetcher.aclose()
+    fetcher = fetcher_of(at.sandbox.host)
+    return await fetcher.fetch(output.url, file, bytes_max=2**24, time_max=TIMEOUT, headers=output.headers)
 
 
 @each(ADDRESSES)

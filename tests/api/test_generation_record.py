@@ -98,11 +98,11 @@ async def test_an_account_may_have_refused_content_shown_to_another_provider(
         return first["status"] == "failed" and len(second["attempts"]) == 2
 
     await until_async(both_settled)
-    record, attempts = [await shown(http, operator, generation_id) for generation_id in (final, shopped)]
+    refused, shared = [await shown(http, operator, generation_id) for generation_id in (final, shopped)]
     audit = await http.get("/admin/v1/audit", headers=operator, params={"account_id": customer.account_id})
     assert data_of(changed, accounts.AccountShown)["moderation_failover"] is True
-    assert (record["error_code"], len(record["attempts"])) == (ContentRefused.code, 1)
-    assert [(one["provider"], one["fault"]) for one in attempts["attempts"]] == [
+    assert (refused["error_code"], len(refused["attempts"])) == (ContentRefused.code, 1)
+    assert [(one["provider"], one["fault"]) for one in shared["attempts"]] == [
         ("replicate", "customer"),
         ("fal", None),
     ]

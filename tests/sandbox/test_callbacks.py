@@ -22,8 +22,8 @@ def replicate_signature_is_good(call):
     return call.headers["webhook-signature"] == f"v1,{mac}"
 
 
-def fal_signature_is_good(call, jwks):
-    x = jwks["keys"][0]["x"]
+def fal_signature_is_good(call, jwks, number=0):
+    x = jwks["keys"][number]["x"]
     key = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(x + "=" * (-len(x) % 4)))
     names = ("x-fal-webhook-request-id", "x-fal-webhook-user-id", "x-fal-webhook-timestamp")
     message = "\n".join([*(call.headers[name] for name in names), hashlib.sha256(call.body).hexdigest()])
@@ -96,6 +96,16 @@ async def test_a_failed_prediction_has_no_output_callback(replicate, prompt, ear
     (call,) = await ear.heard(1)
 
     assert json.loads(call.body)["status"] == "failed"
+
+
+async def test_the_final_callback_may_come_first(replicate, prompt, ear):
+    events = ["start", "output", "completed"]
+    await predict(replicate, prompt("replicate=callback_order"), webhook=ear.url(), webhook_events_filter=events)
+
+    calls = await ear.heard(3)
+
+    assert [json.loads(call.body)["status"] for call in calls] == ["succeeded", "processing", "processing"]
+    assert [bool(json.loads(call.body)["output"]) for call in calls] == [True, True, False]
 
 
 async def test_only_the_final_callback_is_repeated_until_it_is_accepted(replicate, control, prompt, ear):
@@ -193,6 +203,29 @@ async def test_fals_callback_is_repeated_until_it_is_accepted(fal, control, prom
 
     assert first.body == second.body
     assert await settled(control, text, 2) == [("completed", "real", 500), ("completed", "real", 200)]
+
+
+async def test_fal_publishes_a_new_key_once_it_signed_with_it(sandbox, fal, prompt, ear, jwks):
+    await queue(fal, prompt("fal=callback_new_key"), webhook=ear.url())
+
+    (call,) = await ear.heard(1)
+
+    published = (await fal.get(f"{sandbox.fal_rest_url}/.well-known/jwks.json")).json()
+    assert published["keys"][0] == jwks["keys"][0]
+    assert not fal_signature_is_good(call, jwks)
+    assert fal_signature_is_good(call, published, 1)
+
+
+async def test_fals_callback_may_leave_the_result_to_be_fetched(fal, prompt, ear, jwks):
+    queued = (await queue(fal, prompt("fal=callback_without_payload"), webhook=ear.url())).json()
+
+    (call,) = await ear.heard(1)
+
+    body = json.loads(call.body)
+    assert fal_signature_is_good(call, jwks)
+    assert (body["status"], body["payload"]) == ("OK", None)
+    assert body["payload_error"].startswith("Response payload is not JSON serializable.")
+    assert (await completed(fal, queued)).json()["images"]
 
 
 # faults, at both providers

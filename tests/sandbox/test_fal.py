@@ -147,7 +147,12 @@ async def test_a_wrong_key_is_refused(sandbox, authorization, said):
         ("fal-ai/minimax/hailuo-02/pro/text-to-video", {"duration": "6"}, "extra_forbidden", ["body", "duration"]),
         ("fal-ai/nano-banana/edit", {}, "missing", ["body", "image_urls"]),
         ("fal-ai/nano-banana/edit", {"image_urls": []}, "sequence_too_short", ["body", "image_urls"]),
-        ("fal-ai/nano-banana/edit", {"image_urls": ["https://x/"] * 11}, "sequence_too_long", ["body", "image_urls"]),
+        (
+            "fal-ai/bytedance/seedream/v4/edit",
+            {"image_urls": ["https://x/"] * 11},
+            "sequence_too_long",
+            ["body", "image_urls"],
+        ),
         ("fal-ai/nano-banana", {"image_urls": ["https://x/"]}, "extra_forbidden", ["body", "image_urls"]),
         ("fal-ai/flux-pro/kontext", {}, "missing", ["body", "image_url"]),
         (

@@ -114,6 +114,22 @@ async def test_being_out_of_money_has_each_providers_words(replicate, fal, promp
     assert "Exhausted balance" in (await queue(fal, text)).json()["detail"]
 
 
+async def test_replicate_throttles_an_account_that_is_nearly_out_of_credit(replicate, prompt):
+    answer = await predict(replicate, prompt("replicate=low_credit"))
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
+    assert "less than $5.0 in credit" in answer.json()["detail"]
+
+
+async def test_a_pinned_version_may_be_gone(replicate, prompt):
+    version = "7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc"
+    given = {"version": version, "input": {"prompt": prompt("replicate=bad_version")}}
+
+    answer = await replicate.post("/predictions", json=given)
+
+    assert (answer.status_code, answer.json()["title"]) == (422, "Invalid version or not permitted")
+
+
 async def test_a_fault_for_the_first_submit_spares_the_second(replicate, prompt):
     text = prompt("replicate=submit_429_retry_1x1")
 
@@ -193,6 +209,15 @@ async def test_a_failed_job_has_each_providers_words(replicate, fal, prompt, wor
     assert (result.status_code, result.json()["error_type"]) == (status, kind)
     assert (looked["error_type"], result.headers["x-fal-error-type"]) == (kind, kind)
     assert isinstance(result.json()["detail"], str)
+
+
+@pytest.mark.parametrize("code", ["E4875", "E8765", "E9243", "E9825"])
+async def test_replicate_has_codes_that_fal_has_not(replicate, prompt, code):
+    asked = prompt(f"replicate=job_failed_{code.lower()}")
+
+    failed = await ended(replicate, (await predict(replicate, asked)).json())
+
+    assert (failed["status"], f"({code})" in failed["error"]) == ("failed", True)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ async def test_a_wrong_parameter_is_refused_by_name(replicate, prompt, given, ki
 @pytest.mark.parametrize(
     ("model", "given", "kind"),
     [
-        ("google/nano-banana", {"image_input": ["https://x/1.png"] * 11}, "array_max_items"),
+        ("bytedance/seedream-4", {"image_input": ["https://x/1.png"] * 11}, "array_max_items"),
         ("google/nano-banana", {"image_input": ["not a url"]}, "invalid_type"),
         ("google/nano-banana", {"image_input": "https://x/1.png"}, "invalid_type"),
         ("google/nano-banana", {"image_urls": ["https://x/1.png"]}, "additional_property_not_allowed"),

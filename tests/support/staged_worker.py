@@ -119,7 +119,7 @@ async def staged_worker(
         assets=assets,
         callback_url=lambda attempt: f"https://api.example/{attempt.attempt_id}",
         timing=ProviderTiming(
-            callback_wait=dict.fromkeys(MediaType, timedelta(seconds=60)),
+            callback_wait=dict.fromkeys(MediaType, timedelta(hours=1)),  # jobs that no test ends cost nothing
             poll_interval=timedelta(milliseconds=100),
             adoption_window=timedelta(seconds=5),
         ),
