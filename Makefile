@@ -9,10 +9,6 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python;
 
 INSTALL = $(if $(PYTHON),$(PYTHON),$(error No Python 3.11 or newer was found: make PYTHON=/path/to/python3.11)) embedded/install.py
 
-# Tests that start whole stacks of processes and measure time: never side by side.
-STACK_TESTS := tests/embedded tests/cli tests/end_to_end
-STACK_TESTS_HERE = $(wildcard $(STACK_TESTS))
-
 .DEFAULT_GOAL := help
 .PHONY: help setup lint run demo format check test bench migrate clean
 
@@ -37,14 +33,13 @@ format: setup ## lay out the code, and mend what the linter can mend
 lint: setup ## formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 check: lint ## lint, layers, papers and the fast tests
 	$(BIN)/python -m pytest -q tests/architecture tests/domain
 
 test: lint ## lint and every test
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(addprefix --ignore=,$(STACK_TESTS)) tests
-	$(BIN)/python -m pytest -q $(STACK_TESTS_HERE)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 bench: setup ## measure throughput and latency on this machine
 	@exec $(BIN)/python -m bench $(ARGS)

@@ -24,7 +24,7 @@ REDIRECTS_MAX = 3
 CONNECT_MAX = timedelta(seconds=10)
 
 _INLINE_BYTES = 2**20  # up to this much is hashed and written on the event loop, about a millisecond's work
-_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "BabySea/1.0"}
+_HEADERS = (("Accept-Encoding", "identity"), ("User-Agent", "BabySea/1.0"))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
@@ -81,7 +81,7 @@ class GuardedFetcher:
             async with self._pool.stream(
                 "GET",
                 wire_url(address),
-                headers={**trusted, "Host": address.authority, **_HEADERS},
+                headers=[*trusted.items(), ("Host", address.authority), *_HEADERS],
                 extensions={"timeout": self._timeouts},
             ) as response:
                 headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}

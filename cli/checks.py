@@ -11,6 +11,7 @@ import typer
 
 from cli.deployment import DataOption, JsonOption
 from cli.output import print_json, print_table
+from domain.errors import ProviderAuthFailed, ProviderCreditsExhausted, ProviderError
 from embedded.config import DATA_DEFAULT
 
 if TYPE_CHECKING:
@@ -47,34 +48,40 @@ def providers(
         raise typer.Exit(1)
 
 
-async def _checked(data: Path, timeout: timedelta) -> list[dict[str, str]]:
+async def _checked(data: Path, within: timedelta) -> list[dict[str, str]]:
     from cli import keyed
 
-    configured = keyed.providers(data, timeout=timeout)
-    return list(await asyncio.gather(*(_one(name, found, timeout) for name, found in configured.items())))
+    configured = keyed.providers(data, timeout=within)
+    return list(await asyncio.gather(*(_one(name, found, within) for name, found in configured.items())))
 
 
-async def _one(name: str, found: Configured, timeout: timedelta) -> dict[str, str]:
+async def _one(name: str, found: Configured, within: timedelta) -> dict[str, str]:
     from cli.keyed import variables_of
-    from domain.errors import ProviderAuthFailed, ProviderCreditsExhausted, ProviderError
 
-    variables = " and ".join(variables_of(name))
     if found.problem is not None:
         return _row(name, "failed", f"A setting of it cannot be right: {found.problem}")
     if found.provider is None:
-        return _row(name, "not configured", f"Set {variables} to use it.")
+        return _row(name, "not configured", f"Set {' and '.join(variables_of(name))} to use it.")
     try:
-        async with asyncio.timeout(timeout.total_seconds()):
+        async with asyncio.timeout(within.total_seconds()):
             await found.provider.check()
     except TimeoutError:
-        return _row(name, "failed", f"It did not answer within {timeout.total_seconds():g} s.")
-    except ProviderAuthFailed as refused:
-        return _row(name, "failed", f"{refused.message} It does not take the key: look at {variables}.")
-    except ProviderCreditsExhausted as empty:
-        return _row(name, "failed", f"{empty.message} The key is right; the account there needs credit.")
+        return _row(name, "failed", f"It did not answer within {within.total_seconds():g} s.")
     except ProviderError as failed:
-        return _row(name, "failed", f"{failed.message} Whether the key is right is not known.")
+        return _row(name, "failed", f"{failed.message} {_meaning(failed, name)}")
     return _row(name, "ok", "")
+
+
+def _meaning(failed: ProviderError, name: str) -> str:
+    from cli.keyed import variables_of
+
+    match failed:
+        case ProviderAuthFailed():
+            return f"The key is not taken: look at {' and '.join(variables_of(name))}."
+        case ProviderCreditsExhausted():
+            return "The key is right; the account there needs credit."
+        case _:
+            return "Whether the key is right is not known."
 
 
 def _row(name: str, state: str, why: str) -> dict[str, str]:

@@ -95,7 +95,7 @@ def print_result(result: dict[str, Any]) -> None:
     for number, story in enumerate(result["generations"], start=1):
         for take in (*story["earlier"], story):
             out.print()
-            print_timeline(out, take, title=f"{number}. {take['title']}")
+            print_timeline(out, take, title=f"{number}. {take['title']}", decided=False)
             for check in take["checks"]:
                 _print_check(check)
     out.print()

@@ -176,7 +176,7 @@ def _takes(field: Document) -> Iterator[str]:
     elif field["values"]:
         yield " ".join(json.dumps(value) if isinstance(value, bool) else str(value) for value in field["values"])
     elif kind is FieldKind.URL_LIST:
-        yield f"{low} to {high} addresses of files"
+        yield f"{f'{low} to {high} addresses of files' if high != 1 else 'the address of a file'}, in a list"
     elif kind is FieldKind.URL:
         yield "the address of a file"
     elif kind is FieldKind.TEXT:

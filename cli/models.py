@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.deployment import DataOption, JsonOption
+from cli.deployment import DataOption, JsonOption, SettingsRefused, find
 from cli.errors import CommandFailed
 from cli.output import credits, print_json, print_table
 from embedded.config import DATA_DEFAULT
@@ -30,9 +31,9 @@ def models(ctx: typer.Context, data: DataOption = DATA_DEFAULT, as_json: JsonOpt
     from catalog.views import library_models
     from cli import keyed
 
-    catalogue, today = _catalogue(), _today()
+    known, today = catalogue_here(data), _today()
     if as_json:
-        print_json(library_models(catalogue, on=today)["models"])
+        print_json(library_models(known, on=today)["models"])
         return
     available = keyed.names(data)
     print_table(
@@ -44,9 +45,9 @@ def models(ctx: typer.Context, data: DataOption = DATA_DEFAULT, as_json: JsonOpt
                 model.name,
                 price_of(model, on=today),
                 *_hosts(model, available, today),
-                retirement(model.retires_on, today),
+                retirements(model, today),
             )
-            for model in catalogue.models.values()
+            for model in known.models.values()
         ),
     )
 
@@ -69,7 +70,7 @@ def show(
     from cli import keyed
     from cli.model_page import minimal_body, page, print_page
 
-    model = _catalogue().model(model_identifier)
+    model = catalogue_here(data).model(model_identifier)
     text = body if file is None else file.read_text("utf-8")
     asked = minimal_body(model) if text is None else _parsed(text)
     shown = page(model, asked, available=keyed.names(data), on=_today())
@@ -92,11 +93,12 @@ def price_of(model: Model, *, on: date | None = None) -> str:
     return f"{lowest if lowest == highest else f'{lowest} to {highest}'} per {price.unit}"
 
 
-def retirement(day: date | None, today: date) -> str:
-    """When it ends, or that it has ended."""
-    if day is None:
-        return "-"
-    return f"retired {day}" if day <= today else str(day)
+def retirements(model: Model, today: date) -> str:
+    """When it ends, or ends at some of its providers; or that it has ended."""
+    if model.retires_on is not None:
+        return f"retired {model.retires_on}" if model.retires_on <= today else str(model.retires_on)
+    ends = [(entry.provider, entry.retires_on) for entry in model.providers if entry.retires_on is not None]
+    return ", ".join(f"at {provider} {day}" for provider, day in ends) or "-"
 
 
 def _hosts(model: Model, available: frozenset[str], today: date) -> tuple[str, str]:
@@ -113,11 +115,20 @@ def _parsed(text: str) -> Any:
         raise CommandFailed(f"The body is not JSON: {error}.") from None
 
 
-def _catalogue() -> Catalog:
+def catalogue_here(data: Path) -> Catalog:
+    """With the prices of this deployment, where one is named."""
+    try:
+        return catalogue(find(data).settings.prices_file)
+    except SettingsRefused:
+        return catalogue()
+
+
+@cache
+def catalogue(prices: Path | None = None) -> Catalog:
     """All of it, retired models too."""
     from catalog.loader import load_catalog
 
-    return load_catalog()
+    return load_catalog(prices=prices)
 
 
 def _today() -> date:

@@ -32,11 +32,11 @@ def providers(ctx: typer.Context, data: DataOption = DATA_DEFAULT, as_json: Json
     if ctx.invoked_subcommand is not None:
         return
     from adapters.providers.registry import KINDS
-    from catalog.loader import load_catalog
     from cli import keyed
+    from cli.models import catalogue_here
 
-    catalogue, available = load_catalog().on(datetime.now(UTC).date()), keyed.names(data)
-    shown = [_facts(facts, catalogue, available, KINDS[name].limits) for name, facts in catalogue.providers.items()]
+    known, available = catalogue_here(data).on(datetime.now(UTC).date()), keyed.names(data)
+    shown = [_facts(facts, known, available, KINDS[name].limits) for name, facts in known.providers.items()]
     if as_json:
         print_json(shown)
         return

@@ -18,7 +18,8 @@ GenerationArgument = Annotated[str, typer.Argument(metavar="GENERATION_ID", help
 
 
 def show(generation_id: GenerationArgument, data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
-    """Print the execution record of a generation: attempts, latency, cost, credits, artifacts, webhooks."""
+    """Print the execution record of a generation: what became of each field, which providers were skipped and why,
+    attempts, latency, cost, credits, artifacts, how they deviate from what was asked for, webhooks."""
     from cli.timeline import Document, print_timeline
 
     async def step(deployment: Deployment, pool: Pool) -> Document:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from cli.decision import decision_lines, deviation_lines
 from cli.output import credits
 from store.timeline import Timeline
 
@@ -34,11 +35,13 @@ def document(timeline: Timeline, *, artifacts: Path | None = None) -> Document:
             "error_code": record.error_code,
             "error_message": record.error_message,
             "replay_of": record.replay_of,
+            "price_version": record.price_version,
             "created_at": record.created_at,
             "started_at": record.started_at,
             "completed_at": record.completed_at,
             "latency_ms": _milliseconds(record.created_at, record.completed_at),
         },
+        "decision": asdict(timeline.decision) if timeline.decision else None,
         "attempts": [
             {
                 "number": attempt.number,
@@ -87,6 +90,7 @@ def document(timeline: Timeline, *, artifacts: Path | None = None) -> Document:
             }
             for asset in record.assets
         ],
+        "deviations": [asdict(deviation) for deviation in record.deviations],
         "webhooks": [
             {
                 "delivery_id": delivery.delivery_id,
@@ -125,7 +129,8 @@ def lines(story: Document) -> list[Line]:
     return sorted(told, key=lambda line: line.at)
 
 
-def print_timeline(console: Console, story: Document, *, title: str | None = None) -> None:
+def print_timeline(console: Console, story: Document, *, title: str | None = None, decided: bool = True) -> None:
+    """`decided`: also what became of each field and provider when it was planned."""
     generation = story["generation"]
     status = generation["status"]
     by = f" by {generation['provider_used']}" if generation["provider_used"] else ""
@@ -136,9 +141,13 @@ def print_timeline(console: Console, story: Document, *, title: str | None = Non
     )
     replay = f", replay of {generation['replay_of']}" if generation["replay_of"] else ""
     console.print(f"  generation {generation['generation_id']}{replay}")
+    for text in decision_lines(story["decision"]) if decided else ():
+        console.print(f"  {escape(text)}")
     for line in lines(story):
         seconds = (line.at - generation["created_at"]).total_seconds()
         console.print(f"  {max(seconds, 0):7.2f} s  {line.what:<9} {escape(line.detail)}")
+    for text in deviation_lines(story["deviations"]):
+        console.print(f"  {escape(text)}")
     if generation["error_code"]:
         console.print(f"  why: {escape(generation['error_message'] or '')} ({generation['error_code']})")
     before, after = (story["credits"][f"available_{when}_microcredits"] for when in ("before", "after"))

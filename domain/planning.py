@@ -50,7 +50,8 @@ def plan_generation(
     count: int = params[OUTPUT_NUMBER]
     price = quote(model, params, count, on=day)
     sent = body.keys() if isinstance(body, dict) else ()
-    candidates, decided = _candidates(model, params, sent, available_providers, paused_providers, count, day)
+    whole = catalog.models[model.identifier]
+    candidates, decided = _candidates(whole, model, params, sent, available_providers, paused_providers, count, day)
     return GenerationRequest(
         generation_id=generation_id,
         account_id=account_id,
@@ -74,6 +75,7 @@ def plan_generation(
 
 
 def _candidates(
+    whole: Model,
     model: Model,
     params: dict[str, Any],
     sent: Collection[str],
@@ -83,14 +85,15 @@ def _candidates(
     day: date,
 ) -> tuple[list[Candidate], Decision]:
     """One for each available provider that can honour the whole ask and is not paused, in the order asked for; and why
-    the others of the order are none."""
+    the others of the order are none. `whole` is the model with what has retired."""
     named = order_of(model, params)
     order = [provider for provider in named if provider in available_providers]
     if not order:
         raise ProviderUnavailable(
             f"No provider for {model.identifier} is available here.", provider_errors=_refusals(named, paused=())
         )
-    skipped = [Skipped(name, SkipReason.UNAVAILABLE) for name in named if name not in order]
+    skipped = [Skipped(name, SkipReason.RETIRED) for name in order_of(whole, params) if name not in named]
+    skipped += [Skipped(name, SkipReason.UNAVAILABLE) for name in named if name not in order]
     candidates = []
     paused: list[str] = []
     refused: list[CannotServe] = []

@@ -60,7 +60,7 @@ WORDS: Mapping[str, str] = {
     "content_refused_image": "moderation of an input image (Runway: SAFETY.INPUT.IMAGE)",
     "content_refused_early": "moderation before the model (Runway: INPUT_PREPROCESSING.SAFETY.TEXT)",
     "content_refused_partner": "moderation by a partner (Runway: INPUT_PREPROCESSING.SAFETY.THIRD_PARTY)",
-    "job_failed_asset": "an input file cannot be used (Runway: ASSET.INVALID)",
+    "job_failed_asset": "an input file cannot be used (Runway: ASSET.INVALID; fal: 422 image_load_error)",
     "throttled": "waits for a place among the account's tasks (Runway: THROTTLED)",
     "black_image": "a black image; fal flags it in has_nsfw_concepts",
     "never_starts": "stays queued until it is canceled or its deadline passes",

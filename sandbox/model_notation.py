@@ -18,11 +18,7 @@
         without: [num_outputs]
         input: {image!: file}
 
-A parameter is `[type] [members] [step n] [= default]`, its name ends in `!` where it is required.
-Types: text, int, number, flag, file, files, texts (a list of text), list, object, image_size (fal's). Without a type,
-`1..4` is a whole number and `a | b` is text; where every member is a number the type must be said: `int 5 | 10` or
-`text 5 | 10`. A range counts items for files and texts, pixels of a side for image_size; among other members it stands
-for each number in it. `WxH` and `W*H` stand for any pair of numbers.
+A parameter is written as `sandbox/parameter_notation.py` says; its name ends in `!` where it is required.
 
 Further members of an entry: `also` (ids of equal models), `gives` (how the files are wrapped), `format` (what comes
 where no parameter chooses), `short_side`, `seconds`, `fps` (of a video without a parameter for it), `versions` (of a
@@ -33,27 +29,15 @@ published schema: `unverified` or `catalogue`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import yaml
 
+from sandbox.parameter_notation import LIST_NAME, PIXELS, NotationError, read_parameter
 from sandbox.parameters import Condition, Model, Parameter, Together
-from sandbox.validation import violations
 
 _Base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar is text: 16:9 and Off are words of providers
-_TYPES = {
-    "text": "string",
-    "int": "integer",
-    "number": "number",
-    "flag": "boolean",
-    "file": "file",
-    "files": "files",
-    "texts": "strings",
-    "list": "list",
-    "object": "object",
-    "image_size": "image_size",
-}
 _SECTIONS = {"images": "image", "videos": "video"}
 _OUTPUTS = {"string", "list", "image", "images", "video"}
 _SOURCES = {"", "unverified", "catalogue"}
@@ -61,14 +45,7 @@ _FIELDS = {
     "also", "flags_nsfw", "format", "fps", "gives", "input", "like", "rules", "seconds", "short_side", "sizes",
     "source", "versions", "with", "without",
 }  # fmt: skip
-_RANGE = re.compile(r"(-?\d+(?:\.\d+)?)?\.\.(-?\d+(?:\.\d+)?)?")
-_LIST_NAME = re.compile(r"[A-Z]+(\d+)")
 _CONDITION = re.compile(r"(?P<name>\w+)(?:=(?P<values>.+))?")
-_PIXELS = re.compile(r"(\d+)x(\d+)")
-
-
-class NotationError(ValueError):
-    """A sentence that names the model and what is wrong with it."""
 
 
 class _Loader(_Base):  # type: ignore[misc]
@@ -94,81 +71,12 @@ def read_models(text: str) -> dict[str, Model]:
     return _Reader(document).models()
 
 
-def read_parameter(notation: str, lists: Mapping[str, list[str]], *, required: bool = False) -> Parameter:
-    """Raises NotationError."""
-    body, _, default = notation.partition(" = ")
-    word, _, rest = body.partition(" ")
-    if word not in _TYPES:
-        word, rest = "", body
-    rest, _, step = rest.partition(" step ")
-    members = [member.strip() for member in rest.split("|") if member.strip()]
-    bounds = _RANGE.fullmatch(members[0]) if len(members) == 1 else None
-    if not word and not bounds and all(re.fullmatch(r"-?\d+(\.\d+)?", member) for member in members):
-        raise NotationError(f"{notation!r} does not say whether these are numbers: say int, number or text.")
-    if word == "image_size":
-        bounds = next((found for member in members if (found := _RANGE.fullmatch(member))), None)
-        members = [member for member in members if not _RANGE.fullmatch(member)]
-    kind = _TYPES[word or ("int" if bounds else "text")]
-    ranged = bounds is not None and kind in {"integer", "number", "files", "strings", "image_size"}
-    least, most = (_number(bounds[1]), _number(bounds[2])) if bounds and ranged else (None, None)
-    chosen = [] if ranged and kind != "image_size" else list(_expanded(members, lists))
-    parameter = Parameter(
-        cast(Any, kind),
-        _default(kind, default.strip(), notation) if default else None,
-        required,
-        choices=tuple(int(one) if kind == "integer" else one for one in chosen),
-        minimum=least,
-        maximum=most,
-        multiple_of=int(step) if step else None,
-    )
-    if parameter.default is not None and violations(
-        Model("image", "list", {"it": parameter}), {"it": parameter.default}
-    ):
-        raise NotationError(f"{notation!r} has a default that it does not allow.")
-    return parameter
-
-
-def _expanded(members: list[str], lists: Mapping[str, list[str]]) -> Iterator[str]:
-    for member in members:
-        if found := _RANGE.fullmatch(member):
-            yield from (str(number) for number in range(int(found[1]), int(found[2]) + 1))
-        elif _LIST_NAME.fullmatch(member):
-            if member not in lists:
-                raise NotationError(f"{member} is not among the lists.")
-            yield from lists[member]
-        else:
-            yield member
-
-
-def _default(kind: str, value: str, notation: str) -> Any:
-    try:
-        match kind:
-            case "integer":
-                return int(value)
-            case "number":
-                return float(value)
-            case "boolean":
-                return {"true": True, "false": False}[value]
-            case "image_size" if pixels := _PIXELS.fullmatch(value):
-                return {"width": int(pixels[1]), "height": int(pixels[2])}
-            case _:
-                return value
-    except (ValueError, KeyError) as error:
-        raise NotationError(f"{notation!r} has a default of another type.") from error
-
-
-def _number(value: str | None) -> float | None:
-    if value is None:
-        return None
-    return float(value) if "." in value else int(value)
-
-
 class _Reader:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
         self._lists: dict[str, list[str]] = document.get("lists", {})
         for name, members in self._lists.items():
-            found = _LIST_NAME.fullmatch(name)
+            found = LIST_NAME.fullmatch(name)
             if not found or int(found[1]) != len(members) or len(set(members)) != len(members):
                 raise NotationError(
                     f"The list {name} is not named by letters and by how many different members it has."
@@ -267,7 +175,7 @@ def _condition(owner: str, text: str, parameters: Mapping[str, Parameter]) -> Co
 
 
 def _both_ways(landscape: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    pairs = {ratio: _PIXELS.fullmatch(size) for ratio, size in landscape.items()}
+    pairs = {ratio: PIXELS.fullmatch(size) for ratio, size in landscape.items()}
     if not all(pairs.values()):
         raise NotationError("A size is not written as WxH.")
     sizes = {ratio: (int(pair[1]), int(pair[2])) for ratio, pair in pairs.items() if pair}

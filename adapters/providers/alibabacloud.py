@@ -20,7 +20,7 @@ from pydantic import Field, SecretStr
 from adapters.providers import alibabacloud_listing as listing
 from adapters.providers.alibabacloud_errors import LOOK_FAILED, accepted, failure, refusal, seen
 from adapters.providers.alibabacloud_listing import Listed, objects
-from adapters.providers.answers import looking, pooled_client, submitting
+from adapters.providers.answers import looking, patient_post, pooled_client, submitting
 from adapters.providers.kept import kept, with_outputs
 from adapters.providers.settings import ProviderSettings, environment
 from domain.errors import (
@@ -63,9 +63,9 @@ class AlibabaCloudProvider:
     async def submit(self, submission: Submission) -> Job:
         body = {"model": submission.native_model, **submission.native_input}
         if submission.endpoint == SYNCHRONOUS_ENDPOINT:
-            patience = httpx.Timeout(submission.deadline.total_seconds(), connect=5)
-            with submitting("Alibaba Cloud"):
-                response = await self._http.post(submission.endpoint, json=body, timeout=patience)
+            response = await patient_post(
+                self._http, "Alibaba Cloud", submission.endpoint, deadline=submission.deadline, json=body
+            )
             return to_finished_job(submission.attempt_id, accepted(response))
         with submitting("Alibaba Cloud"):
             response = await self._http.post(submission.endpoint, json=body, headers={"X-DashScope-Async": "enable"})

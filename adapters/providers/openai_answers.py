@@ -44,9 +44,9 @@ _COUNTED = ("input_tokens", "output_tokens")  # what the vendor bills
 
 def to_images(job_id: str, answer: Mapping[str, Any]) -> Job:
     """A finished job. Addresses are kept in its reference; a picture that came as base64 is only here, in one piece."""
-    data, usage = answer.get("data"), answer.get("usage")
+    data, usage = answer.get("data"), _members(answer.get("usage"))
     items = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
-    tokens = {name: str(usage[name]) for name in _COUNTED if type(usage.get(name)) is int} if _is_object(usage) else {}
+    tokens = {name: str(usage[name]) for name in _COUNTED if type(usage.get(name)) is int}
     encoded = [item["b64_json"] for item in items if _is_text(item.get("b64_json"))]
     if encoded:
         return Job(JobRef(job_id, tokens), JobState.SUCCEEDED, tuple(Output(data_url(picture)) for picture in encoded))
@@ -61,8 +61,7 @@ def to_video(ref: JobRef, video: Mapping[str, Any], file: Output) -> Job:
     """`file` is what it has when it is finished. Raises the ProviderError that a failed video stands for."""
     status = video.get("status")
     if status == "failed":
-        error = video.get("error")
-        moderated = _is_object(error) and error.get("code") in _MODERATED
+        moderated = str(_members(video.get("error")).get("code")) in _MODERATED
         raise ContentRefused(_SAYS[ContentRefused]) if moderated else ProviderFailed("The job failed at OpenAI.")
     state = _STATES.get(str(status), JobState.RUNNING)
     return Job(ref, state, (file,) if state is JobState.SUCCEEDED else ())
@@ -72,8 +71,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
+def _members(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 # --- answers ------------------------------------------------------------------------------------------------------

@@ -91,18 +91,21 @@ def _by_tier(duration: Parameter | None, *, ratio: bool = True, **more: Paramete
 
 
 _SHOTS = one("single", "multi")
-_EXTEND = {"prompt_extend": flag(True)}
 _SOURCE = one("auto", "origin")
 _WAN_27_FRAMES = _video(
     {**_TEXTS, "prompt": text(), **_media(4, "first_frame", "last_frame", "driving_audio", "first_clip")},
-    _by_tier(whole(2, 15, 5), ratio=False, **_EXTEND),
+    _by_tier(whole(2, 15, 5), ratio=False, prompt_extend=flag(True)),
     "first_frame",
     "first_clip",
 )
 _HORSE = {"prompt": PROMPT}
 _ANIMATE = _video(  # where `watermark` stands is told differently
     {"image_url": REQUIRED_FILE, "video_url": REQUIRED_FILE, "watermark": flag()},
-    {"mode": Parameter("string", required=True, choices=("wan-std", "wan-pro")), "check_image": flag(True), **_COMMON},
+    {
+        "mode": Parameter("string", required=True, choices=("wan-std", "wan-pro")),
+        "check_image": flag(True),
+        "watermark": flag(),
+    },
 )
 
 _VIDEOS: Mapping[str, Served] = {
@@ -121,18 +124,18 @@ _VIDEOS: Mapping[str, Served] = {
     "wan2.1-i2v-plus": _from_image("720P", _FIVE_SECONDS),
     "wan2.6-r2v": _from_references(),
     "wan2.6-r2v-flash": _from_references(audio=flag(True)),
-    "wan2.7-t2v": _video({**_TEXTS, "audio_url": FILE}, _by_tier(whole(2, 15, 5), **_EXTEND)),
+    "wan2.7-t2v": _video({**_TEXTS, "audio_url": FILE}, _by_tier(whole(2, 15, 5), prompt_extend=flag(True))),
     "wan2.7-i2v": _WAN_27_FRAMES,
     "wan2.7-i2v-2026-04-25": _WAN_27_FRAMES,
     "wan2.7-r2v": _video(
         {**_TEXTS, **_media(5, "reference_image", "reference_video", "first_frame", reference_voice=FILE)},
-        _by_tier(whole(2, 15, 5), **_EXTEND),
+        _by_tier(whole(2, 15, 5), prompt_extend=flag(True)),
         "reference_image",
         "reference_video",
     ),
     "wan2.7-videoedit": _video(
         {**_TEXTS, "prompt": text(), **_media(5, "video", "reference_image")},
-        _by_tier(whole(0, 10, 0), audio_setting=_SOURCE, **_EXTEND),
+        _by_tier(whole(0, 10, 0), audio_setting=_SOURCE, prompt_extend=flag(True)),
         "video",
     ),
     "happyhorse-1.0-t2v": _video(_HORSE, _by_tier(whole(3, 15, 5))),
@@ -192,14 +195,15 @@ _WAN_27_SIZES = SizeRule("2K", area=(768 * 768, 2048 * 2048), ratio=8, named=("1
 _WAN_27_PRO_SIZES = SizeRule("2K", area=(768 * 768, 4096 * 4096), ratio=8, named=("1K", "2K", "4K"))
 _OLD_SIZES = SizeRule("1024*1024", side=(512, 1440))
 _Z_SIZES = SizeRule("1024*1536", area=(512 * 512, 2048 * 2048))
-_THINKING = {"thinking_mode": flag(True), "enable_sequential": flag()}
 
 _WAN_26 = _message(0, _WAN_SIZES, count=_FOUR, prompt_extend=flag(True))
 _WAN_26_EDIT = _message(
     4, _EDIT_SIZES, count=_FOUR, prompt_extend=flag(True), enable_interleave=flag(), max_images=whole(1, 5, 5)
 )
-_WAN_27 = _message(9, _WAN_27_SIZES, count=_FOUR, negative=False, **_THINKING)
-_WAN_27_PRO = _message(9, _WAN_27_PRO_SIZES, count=_FOUR, negative=False, **_THINKING)
+_WAN_27, _WAN_27_PRO = (
+    _message(9, rule, count=_FOUR, negative=False, thinking_mode=flag(True), enable_sequential=flag())
+    for rule in (_WAN_27_SIZES, _WAN_27_PRO_SIZES)
+)
 _QWEN = _message(0, _QWEN_FIVE, count=_ONE, prompt_extend=flag(True))
 _QWEN_2 = _message(3, _QWEN_2_SIZES, count=_UP_TO_SIX, prompt_extend=flag(True))
 _QWEN_EDIT = _message(3, _QWEN_EDIT_SIZES, least=1, count=_UP_TO_SIX, prompt_extend=flag(True))

@@ -108,7 +108,7 @@ async def _of_form(request: Request, model: Model) -> dict[str, Any]:
 
 
 def _value(part: Part, model: Model) -> Any:
-    if part.name in FORM_FILES and part.file_name is not None:
+    if part.name in FORM_FILES:
         size = picture_size(part.content)
         if size is None or max(size) > FILE_SIDE_MAX:
             raise problems.refused(400, problems.of_model(3030, f"3030: {part.name} has to be at most 512x512"))

@@ -48,6 +48,9 @@ def failure(faults: FaultPlan, prompt: str) -> dict[str, Any] | None:
         return model_failure(problems.details([("content_policy_violation", ("prompt",), _REFUSED, {}, prompt)]), False)
     if faults.has("content_refused_nsfw"):
         return model_failure(problems.details([("no_media_generated", ("prompt",), _NOTHING, {}, prompt)]), False)
+    if faults.has("job_failed_asset"):
+        unread = problems.details([("image_load_error", ("image_url",), "Could not load the image.", {}, "")])
+        return model_failure(unread, False)
     for word, (status, error_type, text) in FAILURES.items():
         if faults.has(word):
             return {"status": status, "body": {"detail": text, "error_type": error_type}, "retryable": status >= 500}

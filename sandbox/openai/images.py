@@ -29,6 +29,9 @@ _TOKENS = {
 }  # of a square; others half as many again
 
 
+_FILES, _WHOLE = {"image", "mask"}, {"n", "output_compression"}  # parameters that a form cannot show as what they are
+
+
 class Images:
     def __init__(self, parts: Parts) -> None:
         self._desk = parts.desk
@@ -60,7 +63,7 @@ class Images:
         if submit.faults.has("reset_before"):
             await reset(request)
         problems.refuse_submit(submit.faults)
-        name, given = body.get("model"), {key: value for key, value in body.items() if key != "model"}
+        name, given = str(body.get("model")), {key: value for key, value in body.items() if key != "model"}
         if name not in models:
             raise problems.no_such_model(name)
         if found := of_input(models[name], given):
@@ -114,23 +117,13 @@ def _from_form(parts: list[Part]) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for part in parts:
         name = part.name.removesuffix("[]")
-        if part.file_name is not None and picture_size(part.content) is None:
-            raise problems.not_a_picture(name)
-        if name == "image":
-            body.setdefault(name, []).append(_address(part))
-        elif part.file_name is not None:
-            body[name] = _address(part)
+        if name in _FILES:
+            if part.file_name is None or picture_size(part.content) is None:
+                raise problems.not_a_picture(name)
+            body[name] = [*body.get(name, []), f"data:,{part.file_name}"]
         else:
             body[name] = int(part.text) if name in _WHOLE and part.text.isdecimal() else part.text
-    return body
-
-
-_WHOLE = {"n", "output_compression"}
-
-
-def _address(part: Part) -> str | bytes:
-    """A field of text where a file belongs is nothing that can be edited."""
-    return part.text if part.file_name is None else f"data:,{part.file_name}"
+    return body | ({"mask": body["mask"][0]} if "mask" in body else {})
 
 
 def _from_json(body: Any) -> Any:

@@ -24,14 +24,17 @@ def error(
 
 
 def answer(body: Mapping[str, Any], status: int = 200) -> Response:
-    """With the headers that every answer has."""
-    headers = {
+    return JSONResponse(body, status, _headers())
+
+
+def _headers() -> dict[str, str]:
+    """Of every answer but those of the edge."""
+    return {
         "x-request-id": f"req_{secrets.token_hex(16)}",
         "x-ratelimit-limit-requests": "500",
         "x-ratelimit-remaining-requests": "499",
         "x-ratelimit-reset-requests": "120ms",
     }
-    return JSONResponse(body, status, headers)
 
 
 def refused(status: int, message: str, **facts: Any) -> RefusalError:
@@ -108,21 +111,29 @@ def refuse_submit(plan: FaultPlan) -> None:
     if plan.has("overloaded_text"):
         raise RefusalError(PlainTextResponse("overloaded", 503))
     throttled = error("Rate limit reached for images per minute.", "requests", code="rate_limit_exceeded")
-    refuse_by_fault(
-        plan,
-        {
-            "submit_401": (401, _WRONG_KEY),
-            "submit_402": (429, _NO_QUOTA),
-            "submit_404": (
-                404,
-                error("The model does not exist or you do not have access to it.", code="model_not_found"),
-            ),
-            "submit_422": (400, error("Invalid value: 'prompt'.", code="invalid_value", param="prompt")),
-            "submit_429": (429, throttled),
-            "submit_500": (500, _SERVER),
-            "submit_503": (503, error("The engine is currently overloaded, please try again later.", "server_error")),
-        },
-    )
+    try:
+        refuse_by_fault(
+            plan,
+            {
+                "submit_401": (401, _WRONG_KEY),
+                "submit_402": (429, _NO_QUOTA),
+                "submit_404": (
+                    404,
+                    error("The model does not exist or you do not have access to it.", code="model_not_found"),
+                ),
+                "submit_422": (400, error("Invalid value: 'prompt'.", code="invalid_value", param="prompt")),
+                "submit_429": (429, throttled),
+                "submit_500": (500, _SERVER),
+                "submit_503": (
+                    503,
+                    error("The engine is currently overloaded, please try again later.", "server_error"),
+                ),
+            },
+        )
+    except RefusalError as refusal:
+        if not plan.has("submit_502"):
+            refusal.response.headers.update(_headers())
+        raise
 
 
 def image_failure(plan: FaultPlan) -> dict[str, Any] | None:

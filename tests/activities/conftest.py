@@ -77,9 +77,11 @@ class ScriptedProvider:
 class ScriptedFetcher:
     bodies: list[bytes | BaseException] = field(default_factory=lambda: [png()])
     fetched: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     async def fetch(self, url: str, into: BinaryIO, *, bytes_max: int, time_max: timedelta, headers=None) -> Download:
         self.fetched.append(url)
+        self.headers.append(dict(headers or {}))
         body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
         if isinstance(body, BaseException):
             raise body

@@ -343,6 +343,16 @@ async def test_an_output_that_breaks_off_once_is_fetched_again(bench: Bench) -> 
     assert len(collected.assets) == 1
 
 
+async def test_an_output_behind_a_credential_is_fetched_with_it(bench: Bench) -> None:
+    _, attempt = await bench.admitted()
+    guarded = Output("https://out/0.png", headers={"Authorization": "Bearer key"})
+    bench.provider.reads = [Job(JobRef("job-1"), JobState.SUCCEEDED, (guarded,))]
+
+    await run(bench.steps.collect_job, CollectJob(attempt, JobRef("job-1")))
+
+    assert bench.fetcher.headers == [{"Authorization": "Bearer key"}]
+
+
 async def test_a_success_without_an_output_is_a_failure(bench: Bench) -> None:
     _, attempt = await bench.admitted()
     bench.provider.reads = [Job(JobRef("job-1"), JobState.SUCCEEDED, ())]

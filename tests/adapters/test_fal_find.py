@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.providers import fal
-from adapters.providers.fal import rebuilt
+from adapters.providers.fal_addresses import rebuilt
 from domain.errors import ProviderUnavailable
 from tests.support.fal import ID, PLATFORM, QUEUE, REF, SUBMISSION, SUBMITTED, provider
 from tests.support.providers import Recorder, answer

@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from adapters.providers.fal import rebuilt
+from adapters.providers.fal_addresses import rebuilt
 from domain.errors import (
     ContentRefused,
     ProviderAtCapacity,

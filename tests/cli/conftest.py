@@ -1,23 +1,18 @@
-"""One stack for all tests that only use it, and the command line to speak with it."""
+"""The command line, to speak with the stack that the tests share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from subprocess import CompletedProcess
 
 import pytest
 
-from tests.cli.running import RunningUp, babysea
-
-
-@pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
-    """A healthy stack whose simulated providers are quick."""
-    running = RunningUp(tmp_path_factory.mktemp("stack") / "data").wait_until_ready()
-    yield running
-    running.stop()
+from tests.cli.running import environment
+from tests.support.commands import forked
+from tests.support.stack import StackProcess
 
 
 @pytest.fixture
-def command(stack: RunningUp) -> Callable[..., CompletedProcess[str]]:
-    return lambda *arguments: babysea(*arguments, data=stack.data)
+def command(stack: StackProcess) -> Callable[..., CompletedProcess[str]]:
+    surroundings = {"environment": environment(), "folder": stack.data.parent}
+    return lambda *arguments: forked(*arguments, "--data", str(stack.data), **surroundings)

@@ -20,7 +20,8 @@ from catalog.plans import load_plans
 from cli.main import app
 from cli.receiver import Receiver
 from domain.webhook_events import SUBSCRIBED_BY_DEFAULT
-from tests.cli.running import RunningUp, babysea
+from tests.cli.running import babysea
+from tests.support.stack import StackProcess
 
 Command = Callable[..., CompletedProcess[str]]
 FAILS_EVERYWHERE = "[sandbox:replicate=job_failed;fal=job_failed]"
@@ -38,21 +39,21 @@ def generated(command: Command, prompt: str, *arguments: str) -> dict[str, objec
     return record
 
 
-def test_a_key_that_was_made_works(stack: RunningUp, command: Command, an_account: str):
+def test_a_key_that_was_made_works(stack: StackProcess, command: Command, an_account: str):
     made = json.loads(command("keys", "create", "--account", an_account, "--preset", "full_access", "--json").stdout)
 
-    answer = httpx.get(f"{stack.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
+    answer = httpx.get(f"{stack.found.config.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
 
     assert answer.status_code == 200
     assert answer.json()["data"]["apikey_id"] == made["api_key_id"]
 
 
-def test_a_key_that_was_revoked_does_not_work(stack: RunningUp, command: Command, an_account: str):
+def test_a_key_that_was_revoked_does_not_work(stack: StackProcess, command: Command, an_account: str):
     made = json.loads(command("keys", "create", "--account", an_account, "--json").stdout)
 
     assert command("keys", "revoke", made["api_key_id"]).returncode == 0
 
-    answer = httpx.get(f"{stack.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
+    answer = httpx.get(f"{stack.found.config.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
     assert answer.status_code == 401
     assert "revoked" in command("keys", "list", "--account", an_account).stdout
     assert command("keys", "revoke", made["api_key_id"]).returncode == 1
@@ -119,10 +120,10 @@ def test_a_grant_with_a_key_is_made_once(command: Command, an_account: str):
     assert json.loads(command("credits", "balance", "--account", an_account, "--json").stdout)["available"] == 1_500_000
 
 
-def test_an_account_is_made_on_the_plan_that_is_asked_for(stack: RunningUp, command: Command, an_account: str):
+def test_an_account_is_made_on_the_plan_that_is_asked_for(stack: StackProcess, command: Command, an_account: str):
     made = json.loads(command("keys", "create", "--account", an_account, "--plan", "scale", "--json").stdout)
 
-    answer = httpx.get(f"{stack.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
+    answer = httpx.get(f"{stack.found.config.api_url}/v1/status", headers={"authorization": f"Bearer {made['key']}"})
 
     assert made["plan"] == "scale"
     assert answer.headers["x-ratelimit-limit"] == str(load_plans().of("scale").requests_per_minute)
@@ -167,7 +168,7 @@ def test_endpoints_are_listed_without_their_secrets_and_switched_off_and_on(comm
     ]
 
 
-async def test_an_endpoint_is_tested_drained_replayed_and_removed(stack: RunningUp, an_account: str):
+async def test_an_endpoint_is_tested_drained_replayed_and_removed(stack: StackProcess, an_account: str):
     """Contract 12.6, from the command line; in this process, which is quicker."""
 
     async def run(*words: str) -> Result:
@@ -220,7 +221,7 @@ def test_the_books_are_in_order(command: Command):
     assert json.loads(done.stdout) == {"balanced": True, "violations": []}
 
 
-def test_a_generation_is_made_and_shown(command: Command, stack: RunningUp):
+def test_a_generation_is_made_and_shown(command: Command, stack: StackProcess):
     record = generated(command, "a harbour at dawn")
 
     told = command("show", str(record["generation_id"])).stdout
@@ -290,13 +291,13 @@ def test_only_a_failed_generation_runs_again(command: Command):
     assert "succeeded; only a failed one" in done.stderr
 
 
-def test_the_curl_line_works_when_it_is_pasted(stack: RunningUp):
+def test_the_curl_line_works_when_it_is_pasted(stack: StackProcess):
     done = subprocess.run(["sh", "-c", stack.curl], capture_output=True, check=True, text=True, timeout=60)
 
     assert json.loads(done.stdout)["data"]["generation_initialized"] is True
 
 
-def test_what_is_printed_leads_somewhere(stack: RunningUp):
+def test_what_is_printed_leads_somewhere(stack: StackProcess):
     for name in ("API docs", "Temporal UI", "Sandbox"):
         line = next(line for line in stack.lines if line.strip().startswith(name))
         address = next(word for word in line.split() if word.startswith("http"))
@@ -304,7 +305,7 @@ def test_what_is_printed_leads_somewhere(stack: RunningUp):
         assert httpx.get(address, follow_redirects=True).status_code == 200, line
 
 
-def test_the_schema_is_up_to_date_after_the_start(command: Command, stack: RunningUp):
+def test_the_schema_is_up_to_date_after_the_start(command: Command, stack: StackProcess):
     done = subprocess.run(
         [*_python("migrate")],
         env={**_settings(stack)},
@@ -333,7 +334,7 @@ def _python(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli.main", *arguments]
 
 
-def _settings(stack: RunningUp) -> dict[str, str]:
+def _settings(stack: StackProcess) -> dict[str, str]:
     from embedded import running
     from tests.cli.running import environment
 

@@ -99,6 +99,15 @@ def test_an_account_is_shown_changed_frozen_and_closed(babysea: Babysea, an_acco
     assert babysea("accounts", "freeze", an_account).stderr == "error: The account is closed. (BSE3007)\n"
 
 
+def test_an_account_decides_what_becomes_of_refused_content(babysea: Babysea, an_account: str):
+    on = json.loads(babysea("accounts", "set", an_account, "--moderation-failover", "--json").stdout)
+    shown = babysea("accounts", "show", an_account).stdout
+    off = json.loads(babysea("accounts", "set", an_account, "--no-moderation-failover", "--json").stdout)
+
+    assert (on["moderation_failover"], off["moderation_failover"]) == (True, False)
+    assert "shown to one more provider" in shown
+
+
 def test_a_key_is_rotated_and_deleted(babysea: Babysea, an_account: str):
     first = json.loads(babysea("keys", "create", "--account", an_account, "--allow-ip", "10.0.0.0/8", "--json").stdout)
 

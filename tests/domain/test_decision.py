@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from domain.generation import Decision, FieldsAt, GenerationRequest, MediaType, Skipped, SkipReason
+from domain.model import Catalog
 from domain.planning import plan_generation
 from tests.support.catalog import A_FILE, CATALOG, MODELS, minimal_body, with_a_file
 
@@ -16,13 +19,24 @@ BOTH = frozenset({"replicate", "fal"})
 A_PROMPT = "a boat that nobody may read of"
 
 
-def planned(model: str = "bfl/flux-schnell", *, body: dict[str, Any] | None = None, **asked: Any) -> GenerationRequest:
+def without(provider: str) -> Catalog:
+    """The catalogue, but this provider does not offer the model any more."""
+    model = CATALOG.model("bfl/flux-schnell")
+    ended = {provider: date(2026, 1, 1)}
+    entries = tuple(dataclasses.replace(one, retires_on=ended.get(one.provider)) for one in model.providers)
+    left = dataclasses.replace(model, providers=entries)
+    return dataclasses.replace(CATALOG, models=MappingProxyType({model.identifier: left}))
+
+
+def planned(
+    model: str = "bfl/flux-schnell", *, catalog: Catalog = CATALOG, body: dict[str, Any] | None = None, **asked: Any
+) -> GenerationRequest:
     found = CATALOG.model(model)
     facts: dict[str, Any] = {"available_providers": BOTH, "paused_providers": frozenset()} | {
         name: asked.pop(name) for name in ("available_providers", "paused_providers") if name in asked
     }
     return plan_generation(
-        CATALOG,
+        catalog,
         account_id="account",
         api_key_id="key",
         region="us",
@@ -92,6 +106,10 @@ def test_candidates_carry_the_version_of_their_mapping():
         ),
         pytest.param({"paused_providers": {"replicate"}}, [Skipped("replicate", SkipReason.PAUSED)], id="paused"),
         pytest.param({"generation_provider_order": "fal"}, [], id="not asked for"),
+        pytest.param({"catalog": without("fal")}, [Skipped("fal", SkipReason.RETIRED)], id="retired"),
+        pytest.param(
+            {"catalog": without("fal"), "generation_provider_order": "replicate"}, [], id="retired and not asked for"
+        ),
     ],
 )
 def test_a_provider_that_is_no_candidate_is_skipped_for_a_reason(asked: dict[str, Any], skipped: list[Skipped]):

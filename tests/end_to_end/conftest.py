@@ -1,25 +1,22 @@
-"""One stack for the session, and a caller with credits on it."""
+"""A caller with credits on the stack that the tests share."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+from subprocess import CompletedProcess
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from embedded.running import RunningStack
-from tests.support.stack import PROJECT, Caller, StackProcess, babysea
+from tests.support.commands import forked
+from tests.support.stack import PROJECT, Caller, StackProcess
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        babysea(*arguments), cwd=PROJECT, env=os.environ, capture_output=True, text=True, timeout=180, check=False
-    )
+def run(*arguments: str) -> CompletedProcess[str]:
+    return forked(*arguments, environment=os.environ, folder=PROJECT, timeout_s=180)
 
 
 def a_caller(stack: StackProcess, found: RunningStack, account: str, credits: str = "10") -> Caller:
@@ -37,20 +34,5 @@ def a_caller(stack: StackProcess, found: RunningStack, account: str, credits: st
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    stack = StackProcess(tmp_path_factory.mktemp("stack"))
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-
-
-@pytest.fixture(scope="session")
 def caller(stack: StackProcess) -> Caller:
     return a_caller(stack, stack.found, "studio")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"

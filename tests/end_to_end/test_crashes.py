@@ -56,23 +56,19 @@ def test_the_demo_survives_the_death_of_one_process(stack: StackProcess, part: s
     assert report["passed"] is True
 
 
-def test_a_generation_in_flight_when_everything_died_finishes_after_the_restart(data: Path) -> None:
-    own = StackProcess(data)
-    try:
-        caller = a_caller(own, own.start(), "survivor")
-        words = f"a pier {uuid.uuid4().hex} [sandbox:replicate=latency_3]"
-        generation_id = caller.generate(words)
-        until(lambda: caller.content(generation_id)["generation_status"] == "processing")
-        own.kill()
+def test_a_generation_in_flight_when_everything_died_finishes_after_the_restart(stack: StackProcess) -> None:
+    caller = a_caller(stack, stack.found, "survivor")
+    words = f"a pier {uuid.uuid4().hex} [sandbox:replicate=latency_3]"
+    generation_id = caller.generate(words)
+    until(lambda: caller.content(generation_id)["generation_status"] == "processing")
+    stack.kill()
 
-        own.start()
+    stack.start()
 
-        record = caller.ended(generation_id)
-        assert record["generation_status"] == "succeeded"
-        assert len(caller.jobs(words)) == 1
-        assert caller.balance() == pytest.approx(10 - 0.005)
-    finally:
-        own.stop()
+    record = caller.ended(generation_id)
+    assert record["generation_status"] == "succeeded"
+    assert len(caller.jobs(words)) == 1
+    assert caller.balance() == pytest.approx(10 - 0.005)
 
 
 def started(said: str) -> int:

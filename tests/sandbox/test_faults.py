@@ -239,6 +239,14 @@ async def test_refused_content_has_each_providers_words(replicate, fal, prompt, 
     assert "error" not in looked  # only the result tells
 
 
+async def test_fal_tells_which_file_it_could_not_read(fal, prompt):
+    result = await completed(fal, (await queue(fal, prompt("fal=job_failed_asset"))).json())
+
+    assert (result.status_code, result.headers["x-fal-retryable"]) == (422, "false")
+    (found,) = result.json()["detail"]
+    assert (found["type"], found["loc"]) == ("image_load_error", ["body", "image_url"])
+
+
 async def test_a_job_may_end_in_spite_of_a_cancel(replicate, fal, prompt):
     asked = prompt("replicate=never_ends,ignores_cancel;fal=never_ends,ignores_cancel")
     predicted, queued = (await predict(replicate, asked)).json(), (await queue(fal, asked)).json()

@@ -6,7 +6,8 @@ import textwrap
 
 import pytest
 
-from sandbox.model_notation import NotationError, read_models, read_parameter
+from sandbox.model_notation import read_models
+from sandbox.parameter_notation import NotationError, read_parameter
 from sandbox.parameters import Model, Parameter
 from sandbox.validation import violations
 
@@ -38,6 +39,7 @@ LISTS = {"A2": ["1:1", "16:9"]}
         ("int -1 | 4..6 = -1", Parameter("integer", -1, choices=(-1, 4, 5, 6))),
         ("text 5 | 10 = 5", Parameter("string", "5", choices=("5", "10"))),
         ("text auto | 4..6 = auto", Parameter("string", "auto", choices=("auto", "4", "5", "6"))),
+        ("text 2..4 = 3", Parameter("string", "3", choices=("2", "3", "4"))),
         ("file", Parameter("file")),
         ("files", Parameter("files")),
         ("files ..8", Parameter("files", maximum=8)),
@@ -63,8 +65,12 @@ def test_a_parameter_reads(notation: str, parameter: Parameter):
         ("webp | jpg = png", "a default that it does not allow"),
         ("A2 = 2:1", "a default that it does not allow"),
         ("image_size = auto", "a default that it does not allow"),
-        ("1..4 = one", "a default of another type"),
-        ("flag = yes", "a default of another type"),
+        ("1..4 = one", "a value of another type"),
+        ("flag = yes", "a value of another type"),
+        ("int one | two", "a value of another type"),
+        ("integer", "names no type"),
+        ("flag true", "has members, which its type cannot have"),
+        ("files 8", "has members, which its type cannot have"),
     ],
 )
 def test_a_parameter_that_says_nothing_sure_is_refused(notation: str, complaint: str):

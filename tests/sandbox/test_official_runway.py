@@ -30,9 +30,10 @@ async def client(sandbox, monkeypatch):
 
 
 async def test_it_makes_an_image(client, prompt):
-    task = await client.text_to_image.create(
+    created = await client.text_to_image.create(
         model="gen4_image", prompt_text=prompt(), ratio="720:720", reference_images=[{"uri": URL, "tag": "kettle"}]
-    ).wait_for_task_output()
+    )
+    task = await created.wait_for_task_output()
 
     assert (task.status, len(task.output)) == ("SUCCEEDED", 1)
     assert task.cost.credits == 8
@@ -42,11 +43,12 @@ async def test_it_makes_a_video_of_an_image(client, prompt):
     created = await client.image_to_video.create(
         model="gen4.5",
         prompt_image=[{"uri": URL, "position": "first"}],
-        prompt_text=prompt("runway=latency_0"),
+        prompt_text=prompt(),
         ratio="1280:720",
         duration=2,
     )
-    task = await client.tasks.retrieve(created.id).wait_for_task_output()
+    seen = await client.tasks.retrieve(created.id)
+    task = await seen.wait_for_task_output()
 
     assert task.output[0].partition("?")[0].endswith(".mp4")
     assert task.cost.credits == 24
@@ -65,10 +67,12 @@ async def test_it_makes_a_performance(client):
 
 
 async def test_it_raises_a_failed_task(client, prompt):
+    created = await client.text_to_image.create(
+        model="gen4_image", prompt_text=prompt("runway=content_refused"), ratio="720:720"
+    )
+
     with pytest.raises(TaskFailedError) as failed:
-        await client.text_to_image.create(
-            model="gen4_image", prompt_text=prompt("runway=content_refused"), ratio="720:720"
-        ).wait_for_task_output()
+        await created.wait_for_task_output()
 
     assert failed.value.task_details.failure_code == "SAFETY.INPUT.TEXT"
 

@@ -200,7 +200,7 @@ async def test_files_are_taken_as_addresses_from_json(api, prompt, images, mask,
         ({"image": ("a.png", png(), "image/png")}, {"n": "many"}, "invalid_type"),
         ({"image": ("a.png", png(), "image/png")}, {"input_fidelity": "high"}, "unknown_parameter"),
         ({"mask": ("a.png", png(), "image/png")}, {}, "missing_required_parameter"),
-        ({"image": (None, "https://cdn.example.test/a.png")}, {}, None),
+        ({"image": (None, "https://cdn.example.test/a.png")}, {}, "invalid_image_file"),
     ],
     ids=["no picture", "no number", "not of this model", "no image", "an address is text"],
 )

@@ -184,6 +184,7 @@ async def test_every_look_mints_new_addresses_and_a_delete_takes_the_files(runwa
 
 VIDEO = "https://example.com/one.mp4"
 TEXT_TO_IMAGE, TEXT_TO_VIDEO, IMAGE_TO_VIDEO = "/v1/text_to_image", "/v1/text_to_video", "/v1/image_to_video"
+PERFORMANCE, IMAGE = "/v1/character_performance", {"type": "image", "uri": URL}
 FIRST, LAST = {"uri": URL, "position": "first"}, {"uri": URL, "position": "last"}
 
 
@@ -256,9 +257,8 @@ def test_what_the_models_take_is_taken(endpoint, model, given):
         (IMAGE_TO_VIDEO, "gen4_turbo", {"promptImage": 7, "ratio": "960:960"}, ("promptImage",), "type"),
         (IMAGE_TO_VIDEO, "veo3.1", {"promptImage": [LAST], "ratio": "1280:720"}, ("promptImage",), "value"),
         ("/v1/video_to_video", "aleph2", {"promptText": "p"}, ("videoUri",), "missing"),
-        ("/v1/character_performance", "act_two", {"character": {"type": "image", "uri": URL}}, ("reference",), "missing"),
-        ("/v1/character_performance", "act_two", {"character": {"uri": URL}, "reference": {"type": "video", "uri": URL}},
-         ("character", "type"), "missing"),
+        (PERFORMANCE, "act_two", {"character": IMAGE}, ("reference",), "missing"),
+        (PERFORMANCE, "act_two", {"character": IMAGE, "reference": IMAGE}, ("reference", "type"), "choice"),
     ],
 )  # fmt: skip
 def test_what_they_do_not_take_is_refused(endpoint, model, given, path, rule):

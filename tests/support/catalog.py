@@ -114,9 +114,24 @@ def native_requests(model: Model) -> dict[str, Any]:
     if model.input_files_max:
         bodies["with a file"] = with_a_file(model)
     return {
-        entry.provider: {name: _native(model, entry.provider, body) for name, body in bodies.items()}
+        entry.provider: {
+            name: _native(model, entry.provider, body) for name, body in (bodies | _fitting(model, entry)).items()
+        }
         for entry in model.providers
     }
+
+
+def _fitting(model: Model, entry: ProviderEntry) -> dict[str, Any]:
+    """For a provider that does not even serve all the defaults: the first values that it does serve."""
+    normal = normalize(model, model.media_type, minimal_body(model))
+    resolution = normal.get(RESOLUTION)
+    refused = [
+        rule
+        for rule in entry.target_for(normal).rules
+        if rule.field in normal and not rule.serves(normal[rule.field], resolution)
+    ]
+    first = {rule.field: next(filter(rule.serves, values_of(model.field(rule.field)))) for rule in refused}
+    return {"fitting": minimal_body(model) | first} if first else {}
 
 
 def _native(model: Model, provider: str, body: dict[str, Any]) -> Any:

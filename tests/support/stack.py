@@ -18,6 +18,7 @@ from embedded import running
 
 PROJECT = Path(__file__).parents[2]
 START_S = 60.0
+READY = "Ctrl-C stops everything"  # the end of what it says when it is up
 
 # Patient enough for a loaded machine, and quick where a test has to wait for them.
 QUICK = {
@@ -44,6 +45,7 @@ class StackProcess:
         self._ports: list[str] = ["0", "0", "0", "0"]
         self._process: subprocess.Popen[bytes] | None = None
         self._found: running.RunningStack | None = None
+        self._spoke_before = 0  # bytes of the log that earlier starts wrote
 
     @property
     def found(self) -> running.RunningStack:
@@ -51,24 +53,42 @@ class StackProcess:
         assert self._found is not None
         return self._found
 
+    @property
+    def lines(self) -> list[str]:
+        """What it has said since its last start."""
+        return self._log.read_bytes()[self._spoke_before :].decode().splitlines()
+
+    @property
+    def curl(self) -> str:
+        """The line that it says can be pasted."""
+        return next(line.strip() for line in self.lines if line.strip().startswith("curl "))
+
+    @property
+    def _log(self) -> Path:
+        return self.data / "up.log"
+
     def start(self) -> running.RunningStack:
         names = ("api", "temporal", "temporal-ui", "sandbox")
         ports = [part for name, port in zip(names, self._ports, strict=True) for part in (f"--{name}-port", port)]
         self.data.mkdir(parents=True, exist_ok=True)
-        log = (self.data / "up.log").open("ab")
-        self._process = subprocess.Popen(
-            babysea("up", "--data", str(self.data), "--latency-scale", str(self._latency_scale), *ports),
-            cwd=PROJECT,
-            env={**os.environ, **QUICK},
-            stdout=log,
-            stderr=log,
-        )
+        with self._log.open("ab") as log:
+            self._spoke_before = log.tell()
+            self._process = subprocess.Popen(
+                babysea("up", "--data", str(self.data), "--latency-scale", str(self._latency_scale), *ports),
+                cwd=PROJECT,
+                env={**os.environ, **QUICK},
+                stdout=log,
+                stderr=log,
+            )
         deadline = time.monotonic() + START_S
-        while (found := running.find(self.data)) is None or found.supervisor_pid != self._process.pid:
+        while not any(READY in line for line in self.lines):
             ended = self._process.poll() is not None
             if ended or time.monotonic() > deadline:
-                raise AssertionError(f"the stack did not come up:\n{(self.data / 'up.log').read_text()}")
+                raise AssertionError(f"the stack did not come up:\n{self._log.read_text()}")
             time.sleep(0.1)
+        found = running.find(self.data)
+        assert found is not None
+        assert found.supervisor_pid == self._process.pid
         self._found = found
         chosen = found.config.ports
         self._ports = [str(port) for port in (chosen.api, chosen.temporal, chosen.temporal_ui, chosen.sandbox)]

@@ -1,0 +1,45 @@
+"""One stack of processes for all tests that only use it, and the order of work when two test processes share it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling, Scheduling
+from xdist.workermanage import WorkerController
+
+from tests.support.stack import StackProcess
+
+STACKS = ("tests/cli/", "tests/end_to_end/")  # start whole stacks: never two of these side by side
+# What takes longest goes first, so that neither process is left with it at the end. A file's own name, or STACKS' one.
+LONGEST_FIRST = ("stacks",)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """Healthy, with simulated providers that are quick. Who kills or reconfigures a part starts another one."""
+    running = StackProcess(tmp_path_factory.mktemp("stack") / "data")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+class StacksTogether(LoadFileScheduling):
+    """A file is one piece of work, and all files that start stacks are one: it mostly waits while others compute."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "stacks" if nodeid.startswith(STACKS) else super()._split_scope(nodeid)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        for long in LONGEST_FIRST:
+            if long in self.workqueue:
+                self.workqueue.move_to_end(long, last=False)
+                break
+        super()._assign_work_unit(node)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return StacksTogether(config, log) if config.getvalue("dist") == "loadfile" else None
