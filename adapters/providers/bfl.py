@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -24,29 +23,25 @@ from pydantic import Field, SecretStr
 
 from adapters.providers.answers import (
     base_of,
-    field_names,
     json_object,
     looking,
     microcredits_from_cents,
+    object_in,
     pooled_client,
-    retry_after,
     seconds,
     submitting,
 )
+from adapters.providers.bfl_answers import accepted, refusal, seen
 from adapters.providers.settings import ProviderSettings, environment
 from domain.errors import (
     CallbackRefused,
     ContentRefused,
     JobNotFound,
-    ProviderAuthFailed,
-    ProviderBusy,
     ProviderCreditsExhausted,
     ProviderError,
     ProviderFailed,
     ProviderInvalidOutput,
-    ProviderRejectedInput,
     ProviderUnavailable,
-    SubmitAmbiguous,
 )
 from domain.generation import JobRef
 from domain.provider import CallbackNotice, Job, JobState, Output, ProviderLimits, Submission, Tools
@@ -198,61 +193,6 @@ def to_job(ref: JobRef, task: Mapping[str, Any]) -> Job:
 
 def named_in(callback: bytes) -> str | None:
     """The task of a callback, in either of the forms that were seen."""
-    try:
-        told = json.loads(callback)
-    except (ValueError, RecursionError):
-        return None
-    job_id = (told.get("id") or told.get("task_id")) if isinstance(told, dict) else None
+    told = object_in(callback) or {}
+    job_id = told.get("id") or told.get("task_id")
     return job_id if isinstance(job_id, str) else None
-
-
-# --- answers ------------------------------------------------------------------------------------------------------
-
-_REFUSALS: Mapping[int, tuple[type[ProviderError], str]] = {
-    401: (ProviderAuthFailed, "BFL refused the key."),
-    402: (ProviderCreditsExhausted, "The balance of the BFL account is used up."),
-    403: (ProviderAuthFailed, "BFL refused the key."),
-    429: (ProviderBusy, "BFL has as many tasks of this account as it takes."),
-    503: (ProviderUnavailable, "BFL says that it is down."),
-}
-
-
-def accepted(response: httpx.Response) -> dict[str, Any]:
-    """The task that a submit made. A gateway's error, or one that is not BFL's own, is ambiguous."""
-    body = json_object(response)
-    if response.is_success:
-        if body is None or not isinstance(body.get("id"), str):
-            raise SubmitAmbiguous("BFL accepted a submit without naming the task.")
-        return body
-    if response.status_code in (502, 504) or (response.status_code >= 500 and (body is None or "detail" not in body)):
-        raise SubmitAmbiguous(f"The edge of BFL answered a submit with {response.status_code}.")
-    raise refusal(response)
-
-
-def seen(response: httpx.Response) -> dict[str, Any]:
-    """The object of a look. A look that did not work says nothing about the job."""
-    body = json_object(response)
-    if response.is_success and body is not None and "status" in body:
-        return body
-    if response.status_code == 404:
-        raise JobNotFound("BFL does not know the task.")
-    failure = refusal(response)
-    if isinstance(failure, ProviderAuthFailed | ProviderBusy | ProviderCreditsExhausted):
-        raise failure
-    raise ProviderUnavailable(f"BFL answered a look with {response.status_code}.")
-
-
-def refusal(response: httpx.Response) -> ProviderError:
-    """What an explicit error answer means. 422 is a list of wrong parameters; as a mere text it is about the key."""
-    status, detail = response.status_code, (json_object(response) or {}).get("detail")
-    if status == 422 and isinstance(detail, str):
-        return ProviderAuthFailed("BFL says that the key is malformed.")
-    otherwise = ProviderFailed if status >= 500 or status < 400 else ProviderRejectedInput
-    error, message = _REFUSALS.get(status, (otherwise, f"BFL answered with {status}."))
-    problems = [item for item in detail if isinstance(item, dict)] if isinstance(detail, list) else []
-    places = [problem["loc"] for problem in problems if isinstance(problem.get("loc"), list)]
-    return error(
-        message,
-        details=field_names(".".join(map(str, place[1:])) for place in places),  # all begin with "body"
-        retry_after=retry_after(response.headers) if status in (429, 503) else None,
-    )

@@ -20,7 +20,7 @@ from pydantic import Field, SecretStr
 from adapters.providers import standard_webhooks
 from adapters.providers.answers import base_of, looking, object_in, patient_post, pooled_client, submitting
 from adapters.providers.kept import kept
-from adapters.providers.openai_answers import NAME, accepted, refusal, seen, to_images, to_video
+from adapters.providers.openai_answers import NAME, accepted, is_id, objects_in, refusal, seen, to_images, to_video
 from adapters.providers.settings import ProviderSettings, environment
 from domain.errors import JobNotFound, ProviderUnavailable
 from domain.generation import JobRef
@@ -39,7 +39,9 @@ class Settings(ProviderSettings):
     model_config = environment("OPENAI")
 
     key: SecretStr | None = Field(None, description="OpenAI API key, sk-...; of another server whatever it wants.")
-    base_url: str = Field("https://api.openai.com/v1", description="OpenAI API address, or an OpenAI-compatible one.")
+    base_url: str = Field(
+        "https://api.openai.com/v1", description="OpenAI API address, or that of any server that speaks the same API."
+    )
     webhook_secret: SecretStr | None = Field(None, description="whsec_... of the OpenAI project's webhook endpoint.")
 
 
@@ -82,19 +84,20 @@ class OpenAIProvider:
         if path == VIDEOS:
             with submitting(NAME):
                 response = await self._http.post(path, **body)
-            return self._video(accepted(response))
+            video = accepted(response, "id")
+            return self._video(_video_named(video["id"]), video)
         response = await patient_post(self._http, NAME, path, deadline=submission.deadline, **body)
-        return to_images(_request_id(response) or submission.attempt_id, accepted(response))
+        return to_images(_request_id(response) or submission.attempt_id, accepted(response, "data"))
 
     async def read(self, ref: JobRef) -> Job:
         job = kept(ref)
         if job is not None:
             return job
-        if ref.handle.get(_PATH) != VIDEOS or not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", ref.job_id):
+        if ref.handle.get(_PATH) != VIDEOS or not is_id(ref.job_id):
             raise JobNotFound("OpenAI keeps nothing of this job.")
         with looking(NAME):
             response = await self._http.get(f"{VIDEOS}/{ref.job_id}")
-        return self._video(seen(response))
+        return self._video(ref, seen(response, "id"))
 
     async def cancel(self, ref: JobRef) -> bool:  # noqa: ARG002 - a video can be deleted, but not while it is made
         return False
@@ -109,8 +112,8 @@ class OpenAIProvider:
         for _ in range(PAGES_MAX):
             with looking(NAME):
                 response = await self._http.get(VIDEOS, params=query)
-            page = seen(response)
-            listed = [item for item in page.get("data") or () if isinstance(item, dict)]
+            page = seen(response, "data")
+            listed = objects_in(page["data"])
             for item in listed:
                 created = _created(item)
                 if created is not None and created >= earliest and is_of(submission, item):
@@ -153,9 +156,8 @@ class OpenAIProvider:
                 files.append((part, (file_name, file.content, file.content_type)))
         return {"data": {name: _text(value) for name, value in scalars.items()}, "files": files}
 
-    def _video(self, video: Mapping[str, Any]) -> Job:
+    def _video(self, ref: JobRef, video: Mapping[str, Any]) -> Job:
         """Its file is behind our credential."""
-        ref = _video_named(str(video["id"]))
         content = f"{base_of(self._http)}{VIDEOS.lstrip('/')}/{ref.job_id}/content"
         headers = {"Authorization": self._http.headers["Authorization"]}
         return to_video(ref, video, Output(content, "video/mp4", headers))
@@ -172,7 +174,7 @@ def is_of(submission: Submission, video: Mapping[str, Any]) -> bool:
     """Whether a listed video could be the one that was submitted."""
     asked = submission.native_input
     return (
-        isinstance(video.get("id"), str)
+        is_id(video.get("id"))
         and video.get("model") == submission.native_model
         and all(str(video.get(name)) == str(asked[name]) for name in _COMPARED if name in asked)
     )

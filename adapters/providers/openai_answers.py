@@ -44,8 +44,7 @@ _COUNTED = ("input_tokens", "output_tokens")  # what the vendor bills
 
 def to_images(job_id: str, answer: Mapping[str, Any]) -> Job:
     """A finished job. Addresses are kept in its reference; a picture that came as base64 is only here, in one piece."""
-    data, usage = answer.get("data"), _members(answer.get("usage"))
-    items = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
+    items, usage = objects_in(answer.get("data")), _members(answer.get("usage"))
     tokens = {name: str(usage[name]) for name in _COUNTED if type(usage.get(name)) is int}
     encoded = [item["b64_json"] for item in items if _is_text(item.get("b64_json"))]
     if encoded:
@@ -65,6 +64,10 @@ def to_video(ref: JobRef, video: Mapping[str, Any], file: Output) -> Job:
         raise ContentRefused(_SAYS[ContentRefused]) if moderated else ProviderFailed("The job failed at OpenAI.")
     state = _STATES.get(str(status), JobState.RUNNING)
     return Job(ref, state, (file,) if state is JobState.SUCCEEDED else ())
+
+
+def objects_in(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _is_text(value: object) -> bool:
@@ -112,11 +115,11 @@ _SAYS: Mapping[type[ProviderError], str] = {
 _OUR_MISTAKE = frozenset({"unknown_parameter", "missing_required_parameter"})  # whatever the parameter
 
 
-def accepted(response: httpx.Response) -> dict[str, Any]:
-    """What a submit made. A gateway's error, or one without a document of theirs, is ambiguous."""
+def accepted(response: httpx.Response, member: str) -> dict[str, Any]:
+    """What a submit made: it has this member. A gateway's error, or one without a document of theirs, is ambiguous."""
     body, status = json_object(response), response.status_code
     if response.is_success:
-        if body is None or not ("data" in body or _is_text(body.get("id"))):
+        if body is None or not _has(body, member):
             raise SubmitAmbiguous("OpenAI accepted a submit without saying what it made.")
         return body
     if status in (502, 504) or (status >= 500 and (body is None or "error" not in body)):
@@ -124,16 +127,25 @@ def accepted(response: httpx.Response) -> dict[str, Any]:
     raise refusal(response)
 
 
-def seen(response: httpx.Response) -> dict[str, Any]:
-    """The object of a look. A look that did not work says nothing about the job."""
+def seen(response: httpx.Response, member: str) -> dict[str, Any]:
+    """The object of a look, which has this member. A look that did not work says nothing about the job."""
     body = json_object(response)
-    if response.is_success and body is not None and ("data" in body or _is_text(body.get("id"))):
+    if response.is_success and body is not None and _has(body, member):
         return body
     if response.status_code == 404:
         raise JobNotFound("OpenAI does not know the video.")
     if response.status_code in (401, 403, 429):
         raise refusal(response)
     raise ProviderUnavailable(f"OpenAI answered a look with {response.status_code}.")
+
+
+def is_id(value: object) -> bool:
+    """Whether this may stand in a path."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", value) is not None
+
+
+def _has(body: Mapping[str, Any], member: str) -> bool:
+    return member in body and (member != "id" or is_id(body["id"]))
 
 
 def refusal(response: httpx.Response) -> ProviderError:

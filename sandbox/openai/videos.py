@@ -53,7 +53,7 @@ class Videos:
         if submit.faults.has("reset_before"):
             await reset(request)
         problems.refuse_submit(submit.faults)
-        name = body.pop("model", "sora-2")
+        name = str(body.pop("model", "sora-2"))
         if name not in VIDEOS:
             raise problems.refused(400, f"Invalid value: '{name}'.", code="invalid_value", param="model")
         if found := of_input(VIDEOS[name], body):

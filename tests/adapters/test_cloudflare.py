@@ -1,8 +1,11 @@
 import base64
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.providers import cloudflare
 from adapters.providers.cloudflare import CloudflareProvider
@@ -15,6 +18,7 @@ from domain.errors import (
     ProviderAuthFailed,
     ProviderBusy,
     ProviderCreditsExhausted,
+    ProviderError,
     ProviderFailed,
     ProviderInvalidOutput,
     ProviderRejectedInput,
@@ -180,6 +184,23 @@ async def test_an_explicit_refusal_is_named_and_shows_nothing_of_its_text(status
     assert type(refused.value) is error
     assert not {"customer's", "tensor"} & set(f"{refused.value} {refused.value.details}".split())
     assert len(recorder.requests) == 1
+
+
+MEMBERS = st.sampled_from(["result", "image", "success", "errors", "code", "message"])
+
+
+@given(
+    st.sampled_from([200, 204, 302, 400, 401, 404, 429, 500, 502]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MEMBERS, inner, max_size=4),
+        max_leaves=12,
+    ),
+)
+def test_whatever_is_answered_nothing_but_a_named_failure_comes_of_it(status, body):
+    with contextlib.suppress(ProviderError):
+        cloudflare.picture(answer(status, body))
+    assert isinstance(cloudflare.refusal(answer(status, body)), ProviderError)
 
 
 async def test_the_codes_are_kept_for_the_operator():

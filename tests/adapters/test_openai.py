@@ -1,10 +1,14 @@
+import asyncio
 import base64
+import contextlib
 import gzip
 import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.providers import answers, openai
 from adapters.providers.openai import VIDEOS, OpenAIProvider
@@ -18,6 +22,7 @@ from domain.errors import (
     ProviderAuthFailed,
     ProviderBusy,
     ProviderCreditsExhausted,
+    ProviderError,
     ProviderFailed,
     ProviderInvalidOutput,
     ProviderRejectedInput,
@@ -32,6 +37,23 @@ from tests.support.providers import DATA, EDGE_PAGE, Recorder, a_submission, ans
 
 BASE = "https://api.openai.example/v1"
 VIDEO_ID = "video_6919f3a7c5d481909f0b2e6a8d1c4b73"
+MEMBERS = st.sampled_from(
+    [
+        "id",
+        "data",
+        "status",
+        "error",
+        "code",
+        "type",
+        "message",
+        "param",
+        "usage",
+        "b64_json",
+        "url",
+        "has_more",
+        "created_at",
+    ]
+)
 A_VIDEO = JobRef(VIDEO_ID, {"path": VIDEOS})
 SUBMITTED = datetime.fromtimestamp(1794993242, UTC)
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and so on").decode()
@@ -468,6 +490,38 @@ async def test_a_failed_video_is_named_by_its_code(told, error):
 async def test_a_look_that_did_not_work_is_not_a_failed_job(reply, error):
     with pytest.raises(error):
         await provider(Recorder(reply)).read(A_VIDEO)
+
+
+@pytest.mark.parametrize("body", [{"data": []}, {"id": None}, {"id": "../models"}, {"id": 7}])
+async def test_a_video_without_an_id_cannot_be_followed(body):
+    with pytest.raises(SubmitAmbiguous):
+        await provider(Recorder(answer(200, body))).submit(asking_for_video())
+
+
+@given(
+    st.sampled_from([200, 201, 204, 302, 400, 401, 404, 418, 429, 500, 502, 503]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MEMBERS, inner, max_size=4),
+        max_leaves=12,
+    ),
+)
+def test_whatever_is_answered_nothing_but_a_named_failure_comes_of_it(status, body):
+    async def ask(call):
+        with contextlib.suppress(ProviderError):
+            await call
+
+    async def all_of_it():
+        for call in (
+            provider(Recorder(answer(status, body))).submit(asking()),
+            provider(Recorder(answer(status, body))).submit(asking_for_video()),
+            provider(Recorder(answer(status, body))).read(A_VIDEO),
+            provider(Recorder(*[answer(status, body)] * openai.PAGES_MAX)).find(asking_for_video(), SUBMITTED),
+            provider(Recorder(answer(status, body))).check(),
+        ):
+            await ask(call)
+
+    asyncio.run(all_of_it())
 
 
 async def test_an_id_that_is_no_id_is_not_put_into_a_path():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 
@@ -10,6 +11,7 @@ from catalog.views import (
     cheapest_price,
     estimate_view,
     health_model,
+    health_models,
     library_model,
     library_models,
     library_provider,
@@ -27,7 +29,7 @@ def test_an_image_model_is_shown_without_the_fields_of_videos():
         "model_type": "image",
         "model_identifier": "bfl/flux-schnell",
         "model_pricing": 0.005,
-        "model_supported_provider": ["replicate", "fal"],
+        "model_supported_provider": ["replicate", "fal", "cloudflare"],
         "schema": {
             "generation_prompt": True,
             "generation_ratio": ["1:1", "16:9", "9:16", "4:3", "3:4"],
@@ -78,27 +80,51 @@ def test_resolutions_are_listed_where_they_have_prices_and_the_default_comes_fir
 
 
 def test_the_models_that_accept_files_say_so():
-    accepting = [
-        model["model_identifier"]
-        for model in library_models(CATALOG)["models"]
-        if model["schema"]["generation_input_file"]
+    shown = {model["model_identifier"]: model["schema"] for model in library_models(CATALOG)["models"]}
+
+    assert {name: schema["generation_input_file"] for name, schema in shown.items()} == {
+        name: model.input_files_max > 0 for name, model in CATALOG.models.items()
+    }
+    assert shown["kling/v2.5-turbo-pro"]["generation_input_file"]
+    assert not shown["bfl/flux-schnell"]["generation_input_file"]
+
+
+def test_the_models_that_have_no_prompt_say_so():
+    library = library_models(CATALOG)["models"]
+
+    assert [model["model_identifier"] for model in library if not model["schema"]["generation_prompt"]] == [
+        "runway/act-two",
+        "wan/2.2-animate-mix",
+        "wan/2.2-animate-move",
     ]
 
-    assert accepting == [
-        "bfl/flux-kontext-pro",
-        "bytedance/seedance-1-pro",
-        "google/nano-banana",
-        "google/veo-3.1-fast",
-        "kling/v2.5-turbo-pro",
-        "minimax/hailuo-02",
-        "pixverse/v5",
-    ]
+
+def test_a_provider_that_must_be_named_is_not_listed_among_those_of_the_default_order():
+    nano = CATALOG.model("google/nano-banana")
+
+    assert nano.provider_names == ("replicate", "fal", "runway")
+    assert library_model(nano)["model_supported_provider"] == ["replicate", "fal"]
+
+
+def test_a_model_without_a_price_is_shown_without_one():
+    before_all_prices = date(2026, 10, 31)
+
+    assert "model_pricing" not in library_model(FLUX, on=before_all_prices)
+    assert "model_pricing" not in health_model(FLUX, {"fal"}, on=before_all_prices)
+
+
+@pytest.mark.parametrize(("day", "listed"), [(date(2026, 11, 30), True), (date(2026, 12, 1), False)])
+def test_a_model_is_listed_until_the_day_it_retires(day: date, listed: bool):
+    for shown in (library_models(CATALOG, on=day), health_models(CATALOG, {"fal"}, on=day)):
+        names = [model["model_identifier"] for model in shown["models"]]
+        assert ("gpt/image-1.5" in names) is listed
+        assert shown["models_total"] == len(names)
 
 
 def test_the_library_lists_every_model_once():
     library = library_models(CATALOG)
 
-    assert library["models_total"] == 13
+    assert library["models_total"] == len(CATALOG.models)
     assert [model["model_identifier"] for model in library["models"]] == list(CATALOG.models)
     assert json.loads(json.dumps(library)) == library
 
@@ -121,7 +147,7 @@ def test_a_provider_is_shown_with_what_is_done_for_it():
             "failover_strategy": "sequential_provider_chain",
             "health_monitoring": "circuit_breaker",
             "supported_media_types": ["image", "video"],
-            "supported_models_total": 13,
+            "supported_models_total": 131,
         },
     }
 
@@ -146,6 +172,7 @@ def test_the_health_of_a_model_names_its_native_ids():
         "providers": {
             "replicate": {"available": False, "raw_model_id": "black-forest-labs/flux-schnell"},
             "fal": {"available": True, "raw_model_id": "fal-ai/flux/schnell"},
+            "cloudflare": {"available": False, "raw_model_id": "@cf/black-forest-labs/flux-1-schnell"},
         },
     }
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import httpx
 import pytest
+from temporalio.client import Client
 
+from activities.records import RecordActivities
+from adapters.local_store import LocalStore
 from catalog.loader import load_catalog
 from domain.generation import MediaType
 from domain.model import Model
+from settings import Settings
 from store import ledger
 from store.connection import Pool, single
-from tests.api.conftest import NewCustomer
+from tests.api.conftest import NewCustomer, serving
+from tests.api.test_admission import admitting, unattended  # noqa: F401 - fixture
+from tests.contract.conforming import Conformance
 
 CATALOG = load_catalog()
 THREE_DECIMALS = Decimal("0.001")
@@ -77,10 +84,27 @@ def formula(ask: Ask) -> Decimal:
     return (rate * units).quantize(THREE_DECIMALS, ROUND_HALF_UP)
 
 
+@pytest.fixture(scope="module")
+async def admitted_only(
+    settings: Settings,
+    pool: Pool,
+    objects: LocalStore,
+    unattended: Client,  # noqa: F811
+    conformance: Conformance,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The API, with nobody who works on what it has accepted: that is hundreds of generations."""
+    records = RecordActivities(pool=pool, assets=objects, file_url_ttl=timedelta(hours=1))
+    own = settings.model_copy(update={"temporal_address": unattended.service_client.config.target_host})
+    async with admitting(unattended, records.admit_generation), serving(own) as http:
+        http.event_hooks = {"response": [conformance.hook]}
+        yield http
+
+
 @pytest.mark.parametrize("model", CATALOG.models.values(), ids=lambda model: model.identifier)
 async def test_11_2_an_estimate_is_exactly_what_a_generation_holds(
-    http: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool, model: Model
+    admitted_only: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool, model: Model
 ):
+    http = admitted_only
     customer = await new_customer(credits=1_000_000_000)
     for ask in [ask for ask in asks() if ask.model is model]:
         response = await http.get(f"/v1/estimate/{model.identifier}", params=ask.query, headers=customer.auth)
@@ -91,8 +115,6 @@ async def test_11_2_an_estimate_is_exactly_what_a_generation_holds(
         assert created.status_code == 200, f"{ask}: {created.text}"
         async with single(pool) as conn:
             after = await ledger.balance(conn, customer.account_id)
-        generation_id = created.json()["data"]["generation_id"]
-        await http.post(f"/v1/content/generation/cancel/{generation_id}", headers=customer.auth)
 
         each, total = (Decimal(str(estimated[f"cost_{name}"])) for name in ("per_generation", "total_consumed"))
         assert (ask, each) == (ask, formula(ask))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ from domain.planning import plan_generation
 from tests.support.catalog import A_FILE, CATALOG, MODELS, minimal_body, with_a_file
 
 BOTH = frozenset({"replicate", "fal"})
+ADMIT_BY = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 A_PROMPT = "a boat that nobody may read of"
 
 
@@ -44,7 +45,7 @@ def planned(
         media_type=found.media_type,
         body={"generation_prompt": A_PROMPT} | asked if body is None else body,
         generation_id="00000000-0000-4000-8000-000000000001",
-        admit_by=1_800_000_000.0,
+        admit_by=ADMIT_BY,
         deadlines={MediaType.IMAGE: 600, MediaType.VIDEO: 1800},
         **facts,
     )
@@ -125,7 +126,7 @@ def test_nothing_that_the_customer_wrote_is_in_the_record(model: Any):
 
     text = json.dumps(dataclasses.asdict(decision))
 
-    assert body["generation_prompt"] not in text
+    assert body.get("generation_prompt", A_PROMPT) not in text
     assert "://" not in text
     assert {name for one in decision.candidates for name in (*one.used, *one.mapped, *one.implied)} <= set(
         model.field_names

@@ -7,9 +7,10 @@ import struct
 import zlib
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,15 +21,18 @@ from domain.errors import (
     InputFormatUnsupported,
     InputImageTooLarge,
     InputImageTooSmall,
+    ParameterOutOfRange,
 )
 from domain.generation import GenerationRequest, MediaType
 from domain.input_files import (
     Place,
+    Wanted,
     address_life,
     addresses_of,
     checked_type,
     copy_key,
     handing_on,
+    wanted,
 )
 from domain.planning import plan_generation
 from tests.support.catalog import CATALOG, full_body
@@ -44,8 +48,8 @@ def picture(kind: str = "PNG", width: int = 64, height: int = 64) -> bytes:
     return file.getvalue()
 
 
-def checked(data: bytes) -> str:
-    return checked_type(io.BytesIO(data), len(data), PLACE)
+def checked(data: bytes, expected: Wanted = Wanted()) -> str:  # noqa: B008 - frozen
+    return checked_type(io.BytesIO(data), len(data), PLACE, expected)
 
 
 def claiming(width: int, height: int) -> bytes:
@@ -116,10 +120,73 @@ def test_a_file_that_was_tampered_with_is_accepted_or_refused_by_name(kind: str,
         checked(data[:at] + junk + data[at + len(junk) :])
 
 
+# --- videos --------------------------------------------------------------------------------------------------------
+
+ACT_TWO = CATALOG.model("runway/act-two")
+
+
+def a_video(**options: Any) -> bytes:
+    """Three seconds."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={name: str(value) for name, value in options.items()}) as container:
+        stream = container.add_stream("mpeg4", rate=2)
+        stream.width, stream.height = 64, 64
+        for packet in [p for _ in range(6) for p in stream.encode(av.VideoFrame(64, 64, "yuv420p"))] + stream.encode():
+            container.mux(packet)
+    return file.getvalue()
+
+
+def test_a_video_is_accepted_where_the_model_needs_one_and_an_image_is_not():
+    assert checked(a_video(), Wanted(MediaType.VIDEO)) == "video/mp4"
+    with pytest.raises(InputFormatUnsupported, match="is not an MP4 file"):
+        checked(picture(), Wanted(MediaType.VIDEO))
+
+
+@pytest.mark.parametrize("seconds_max", [3, 4])
+def test_a_video_may_be_as_long_as_what_is_paid_for(seconds_max: int):
+    assert checked(a_video(), Wanted(MediaType.VIDEO, seconds_max)) == "video/mp4"
+
+
+def test_a_video_that_is_longer_than_what_is_paid_for_is_refused():
+    with pytest.raises(ParameterOutOfRange, match=r"has 3\.0 seconds; generation_duration") as caught:
+        checked(a_video(), Wanted(MediaType.VIDEO, 2))
+
+    assert caught.value.details == {"field": "generation_duration"}
+
+
+def test_a_video_of_unknown_length_cannot_be_billed():
+    endless = a_video(movflags="frag_keyframe+empty_moov")
+
+    assert checked(endless, Wanted(MediaType.VIDEO)) == "video/mp4"
+    with pytest.raises(InputFileRefused, match="does not say how long"):
+        checked(endless, Wanted(MediaType.VIDEO, 30))
+
+
+def test_what_each_file_must_be_depends_on_its_place():
+    params = {"generation_input_file": [FIRST, LAST], "generation_duration": 5}
+
+    assert wanted(ACT_TWO, params) == {FIRST: Wanted(MediaType.IMAGE), LAST: Wanted(MediaType.VIDEO, 5)}
+
+
+def test_one_file_cannot_be_the_image_and_the_video():
+    with pytest.raises(InputFormatUnsupported) as caught:
+        wanted(ACT_TWO, {"generation_input_file": [FIRST, FIRST], "generation_duration": 5})
+
+    assert caught.value.details == {"field": "generation_input_file", "index": 1}
+
+
+def test_first_and_last_frames_are_images():
+    params = {"generation_input_file": [FIRST], "generation_input_file_last_content": LAST, "generation_duration": 8}
+
+    assert wanted(CATALOG.model("google/veo-3.1-fast"), params) == {FIRST: Wanted(), LAST: Wanted()}
+
+
 # --- handing on ----------------------------------------------------------------------------------------------------
 
 
-def planned(identifier: str, **fields: Any) -> GenerationRequest:
+def planned(
+    identifier: str, available: frozenset[str] = frozenset({"replicate", "fal"}), **fields: Any
+) -> GenerationRequest:
     model = CATALOG.model(identifier)
     return plan_generation(
         CATALOG,
@@ -128,10 +195,10 @@ def planned(identifier: str, **fields: Any) -> GenerationRequest:
         region="us",
         model_identifier=identifier,
         media_type=model.media_type,
-        body={"generation_prompt": FIRST} | fields,
-        available_providers={"replicate", "fal"},
+        body=({"generation_prompt": FIRST} if model.prompt else {}) | fields,
+        available_providers=available,
         generation_id="00000000-0000-4000-8000-000000000001",
-        admit_by=1.8e9,
+        admit_by=datetime(2026, 11, 20, tzinfo=UTC).timestamp(),
         deadlines={MediaType.IMAGE: 600, MediaType.VIDEO: 1800},
     )
 
@@ -164,7 +231,7 @@ def test_a_prompt_that_says_the_same_as_an_address_stays():
 
 @pytest.mark.parametrize("model", [m for m in CATALOG.models.values() if m.input_files_max], ids=lambda m: m.identifier)
 def test_no_provider_of_any_model_sees_an_address_of_the_customer(model: Any):
-    asked = planned(model.identifier, **full_body(model))
+    asked = planned(model.identifier, frozenset(CATALOG.providers), **full_body(model))
     copies = {address: f"https://ours/{number}" for number, address in enumerate(addresses_of(asked.params))}
 
     ready = handing_on(model, asked, copies)

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from domain.errors import ControlPlaneError
-from domain.fields import INPUT_FILE, PROMPT, PROVIDER_ORDER, FieldKind, values_of
+from domain.fields import DURATION, INPUT_FILE, PROMPT, PROVIDER_ORDER, FieldKind, values_of
 from domain.mapping import CannotServe, compile_native
 from domain.model import Model
 from domain.normalization import normalize
@@ -24,8 +24,9 @@ from tests.end_to_end.conftest import a_caller
 from tests.support.catalog import A_FILE, CATALOG
 from tests.support.stack import Caller, StackProcess
 
-AT_ONCE = 24
+AT_ONCE = 8
 PATIENCE_S = 240
+CLIP_S = 5  # the video that is given where one is needed
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ def body_for(model: Model, provider: str, files: dict[str, str]) -> dict[str, An
             body[PROMPT] = "a lighthouse in a storm"
         elif field.name == INPUT_FILE and model.input_files_min:
             body[INPUT_FILE] = [files[model.input_kind(index)] for index in range(model.input_files_min)]
-        elif field.required and values_of(field):
-            body[field.name] = values_of(field)[0]
+        elif field.name == DURATION:
+            least = CLIP_S if model.duration_of_input else 0
+            body[DURATION] = next(value for value in field.choices if int(value) >= least)
     return next(candidate for candidate in variants(model, body) if is_served(model, provider, candidate))
 
 
