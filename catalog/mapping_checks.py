@@ -10,7 +10,17 @@ from typing import Any
 
 from catalog.building import items_max, path_of
 from catalog.schema import InputRule, ModelFile, ProviderEntryFile, TargetFile
-from domain.fields import DURATION, INPUT_FILE, LAST_FRAME, PROVIDER_ORDER, RATIO, RESOLUTION, Field, FieldKind, values_of
+from domain.fields import (
+    DURATION,
+    INPUT_FILE,
+    LAST_FRAME,
+    PROVIDER_ORDER,
+    RATIO,
+    RESOLUTION,
+    Field,
+    FieldKind,
+    values_of,
+)
 from domain.mapping import HOLE
 from domain.model import Path
 

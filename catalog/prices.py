@@ -1,9 +1,9 @@
 """An operator's own prices, from one file: from the first day of its prices on, they hold in place of ours.
 
-    name: acme-2026-12          # versions are named after it: bfl/flux-schnell@acme-2026-12.1
-    prices:
-      bfl/flux-schnell:
-        - {effective: 2026-12-01, microcredits: 6000}
+name: acme-2026-12          # versions are named after it: bfl/flux-schnell@acme-2026-12.1
+prices:
+  bfl/flux-schnell:
+    - {effective: 2026-12-01, microcredits: 6000}
 """
 
 from __future__ import annotations

@@ -36,12 +36,12 @@ def decision(
 
 def unable(model: Model, params: Mapping[str, Any], refused: CannotServe) -> Skipped:
     """A provider that cannot honour a field, with what was asked of it where that is not the customer's own."""
-    value = params[refused.field]
+    value, shown = params[refused.field], None
     if isinstance(value, list):
-        value = len(value)
-    elif model.field(refused.field).kind not in _SHOWN_KINDS:
-        value = None
-    return Skipped(refused.provider, SkipReason.CANNOT_SERVE, refused.field, value)
+        shown = f"{len(value)} files"
+    elif model.field(refused.field).kind in _SHOWN_KINDS:
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+    return Skipped(refused.provider, SkipReason.CANNOT_SERVE, refused.field, shown)
 
 
 def _fields_at(entry: ProviderEntry, fates: Sequence[FieldFate]) -> FieldsAt:

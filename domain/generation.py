@@ -83,7 +83,7 @@ class Skipped:
     provider: str
     reason: SkipReason
     field: str | None = None  # the one that it cannot honour
-    value: str | int | float | bool | None = None  # what was asked of it; of files their number, of texts nothing
+    value: str | None = None  # what was asked of it, as text; of files their number, of the customer's words nothing
 
 
 @dataclass(frozen=True)
@@ -222,11 +222,11 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True)
 class Deviation:
-    """What was delivered is not what was asked for. It is delivered all the same."""
+    """What was delivered is not what was asked for, both as text. It is delivered all the same."""
 
     measure: Measure
-    asked: str | int | float
-    delivered: str | int | float
+    asked: str
+    delivered: str
     output: int | None = None  # which of them, from 0; None: all of them together
 
 

@@ -34,7 +34,7 @@ def deviations(
     if INPUT_FILE in asked and RATIO in defaulted:
         del asked[RATIO]
     count = asked.get(OUTPUT_NUMBER, len(assets))
-    found = [Deviation(Measure.COUNT, count, len(assets))] if len(assets) != count else []
+    found = [Deviation(Measure.COUNT, str(count), str(len(assets)))] if len(assets) != count else []
     for index, asset in enumerate(assets):
         found.extend(_of_one(asked, asset, index))
     return found
@@ -49,7 +49,7 @@ def _of_one(asked: Mapping[str, Any], asset: Asset, index: int) -> Iterator[Devi
         if isinstance(resolution, str) and not _is_of_class(resolution, asset.width, asset.height):
             yield Deviation(Measure.RESOLUTION, resolution, pixels, index)
     if seconds is not None and asset.duration_s is not None and abs(asset.duration_s - seconds) > SECONDS_TOLERANCE:
-        yield Deviation(Measure.SECONDS, seconds, round(asset.duration_s, 3), index)
+        yield Deviation(Measure.SECONDS, str(seconds), f"{asset.duration_s:.3f}", index)
     extension = EXTENSIONS.get(asset.content_type, asset.content_type)
     if OUTPUT_FORMAT in asked and extension != asked[OUTPUT_FORMAT]:
         yield Deviation(Measure.TYPE, asked[OUTPUT_FORMAT], extension, index)

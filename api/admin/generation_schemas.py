@@ -8,8 +8,6 @@ from pydantic import Field
 
 from api.schemas import Contract, MediaTypeName, StatusName, Timestamp
 
-Value = str | int | float | bool
-
 
 class FieldsAtProvider(Contract):
     """Where the fields of the normal form went, by name; no value of the customer's."""
@@ -25,7 +23,9 @@ class SkippedProvider(Contract):
     provider: str
     reason: Literal["cannot_serve", "unavailable", "paused", "retired"]
     field: str | None = Field(description="The field that it cannot honour.")
-    value: Value | None = Field(description="What was asked of it; of files their number, of texts nothing.")
+    value: str | None = Field(
+        description="What was asked of it; of files their number, of the customer's words nothing."
+    )
 
 
 class DecisionShown(Contract):
@@ -41,8 +41,8 @@ class DeviationShown(Contract):
     """What was delivered is not what was asked for."""
 
     measure: Literal["count", "ratio", "resolution", "seconds", "type"]
-    asked: Value
-    delivered: Value
+    asked: str
+    delivered: str
     output: int | None = Field(description="Which output, from 0. Null: all of them together.")
 
 

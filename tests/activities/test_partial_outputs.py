@@ -56,7 +56,7 @@ async def test_outputs_are_paid_by_their_part_rounded_down(bench: Bench, outputs
     assert (before.available - after.available, after.held) == (charged, 0)
     delivered = min(outputs, 3)
     assert len(record.assets) == delivered
-    assert record.deviations == ([Deviation(Measure.COUNT, 3, delivered)] if delivered < 3 else [])
+    assert record.deviations == ([Deviation(Measure.COUNT, "3", str(delivered))] if delivered < 3 else [])
 
 
 async def test_no_output_at_all_is_the_providers_failure(bench: Bench) -> None:

@@ -514,7 +514,7 @@ A_DECISION = Decision(
         FieldsAt("bfl", "cc9188d758cd", {}, {}, {"generation_ratio": "the output follows the input"}),
     ],
     skipped=[
-        Skipped("runway", SkipReason.CANNOT_SERVE, "generation_output_number", 4),
+        Skipped("runway", SkipReason.CANNOT_SERVE, "generation_output_number", "4"),
         Skipped("openai", SkipReason.UNAVAILABLE),
     ],
 )
@@ -522,7 +522,7 @@ A_DECISION = Decision(
 
 def test_the_timeline_says_what_was_decided_and_what_deviates(a_failover: Timeline):
     deviating = replace(
-        a_failover.record, deviations=[Deviation(Measure.COUNT, 2, 1), Deviation(Measure.TYPE, "png", "jpg", 0)]
+        a_failover.record, deviations=[Deviation(Measure.COUNT, "2", "1"), Deviation(Measure.TYPE, "png", "jpg", 0)]
     )
     story = document(replace(a_failover, record=deviating, decision=A_DECISION))
     console = Console(record=True, width=200)

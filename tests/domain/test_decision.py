@@ -9,8 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from temporalio.converter import DataConverter
 
+from domain.decision import unable
 from domain.generation import Decision, FieldsAt, GenerationRequest, MediaType, Skipped, SkipReason
+from domain.mapping import CannotServe
 from domain.model import Catalog
 from domain.planning import plan_generation
 from tests.support.catalog import A_FILE, CATALOG, MODELS, minimal_body, with_a_file
@@ -131,3 +134,28 @@ def test_nothing_that_the_customer_wrote_is_in_the_record(model: Any):
     assert {name for one in decision.candidates for name in (*one.used, *one.mapped, *one.implied)} <= set(
         model.field_names
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "asked", "shown"),
+    [
+        pytest.param("generation_output_number", 4, "4", id="a number"),
+        pytest.param("generation_generate_audio", True, "true", id="a switch"),
+        pytest.param("generation_ratio", "16:9", "16:9", id="one of a list"),
+        pytest.param("generation_input_file", [A_FILE, A_FILE], "2 files", id="files"),
+        pytest.param("generation_negative_prompt", A_PROMPT, None, id="the customer's words"),
+        pytest.param("generation_input_file_last_content", A_FILE, None, id="an address"),
+    ],
+)
+def test_what_was_asked_is_shown_where_it_is_not_the_customers_own(field: str, asked: Any, shown: str | None):
+    skipped = unable(CATALOG.model("google/veo-3.1-fast"), {field: asked}, CannotServe("fal", field))
+
+    assert skipped == Skipped("fal", SkipReason.CANNOT_SERVE, field, shown)
+
+
+async def test_the_decision_is_the_same_on_the_other_side_of_the_engine():
+    request = planned(generation_output_format="webp", available_providers=frozenset({"replicate", "fal", "bfl"}))
+
+    payloads = await DataConverter.default.encode([request])
+
+    assert await DataConverter.default.decode(payloads, [GenerationRequest]) == [request]

@@ -132,4 +132,4 @@ def test_a_success_says_how_it_deviates_from_what_was_asked():
     )
 
     assert outcome.settle_microcredits == request.quote_microcredits // 2
-    assert outcome.deviations == [Deviation(Measure.COUNT, 2, 1), Deviation(Measure.TYPE, "png", "jpg", 0)]
+    assert outcome.deviations == [Deviation(Measure.COUNT, "2", "1"), Deviation(Measure.TYPE, "png", "jpg", 0)]

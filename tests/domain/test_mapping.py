@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from domain.mapping import CannotServe, Fate, FieldFate, compile_native, field_fates
+from domain.mapping import CannotServe, Fate, FieldFate, NativeRequest, compile_native, field_fates
 from domain.model import Model
 from domain.normalization import normalize
-from sandbox.registry import accepts
 from tests.support.catalog import A_FILE, CATALOG, MODELS, full_body, minimal_body, with_a_file, with_rule
 
 FLUX = CATALOG.model("bfl/flux-schnell")
@@ -20,10 +21,13 @@ VEO = CATALOG.model("google/veo-3.1-fast")
 HAILUO = CATALOG.model("minimax/hailuo-02")
 
 
-def native(identifier: str, provider: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+def compiled(identifier: str, provider: str, **fields: Any) -> NativeRequest:
     model = CATALOG.model(identifier)
-    normal = normalize(model, model.media_type, minimal_body(model) | fields)
-    request = compile_native(model.entry(provider), normal)
+    return compile_native(model.entry(provider), normalize(model, model.media_type, minimal_body(model) | fields))
+
+
+def native(identifier: str, provider: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    request = compiled(identifier, provider, **fields)
     return request.native_model, request.native_input
 
 
@@ -191,29 +195,151 @@ def test_a_ratio_that_the_file_decides_is_not_sent_and_its_fate_says_why():
     assert fates["generation_input_file"].to == "image_url"
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)
-def test_the_simulated_providers_take_what_they_are_sent(model: Model):
-    bodies = [minimal_body(model), full_body(model)] + ([with_a_file(model)] if model.input_files_max else [])
-    for body in bodies:
-        normal = normalize(model, model.media_type, body)
-        for entry in model.providers:
-            try:
-                native = compile_native(entry, normal)
-            except CannotServe:
-                continue
-            name, sent = native.native_model, native.native_input
-            assert accepts(entry.provider, name, "", sent) == []
+# --- members of members, lists, and cases --------------------------------------------------------------------------
+
+
+def test_a_path_names_a_member_of_a_member():
+    _, sent = native("wan/2.6-t2v", "alibabacloud", generation_seed=7)
+
+    assert sent == {
+        "input": {"prompt": "Harbour at dawn"},
+        "parameters": {"size": "1920*1080", "duration": 5, "seed": 7, "prompt_extend": False, "watermark": False},
+    }
+
+
+def test_a_value_may_be_spread_over_several_members():
+    _, sent = native("bfl/flux-2-pro", "bfl", generation_ratio="16:9", generation_resolution="2MP")
+
+    assert (sent["width"], sent["height"]) == (1904, 1088)
+
+
+def test_files_are_spread_over_as_many_members_as_there_are_files():
+    _, sent = native("bfl/flux-2-pro", "bfl", generation_input_file=[FIRST, LAST])
+
+    assert {name: value for name, value in sent.items() if name.startswith("input_image")} == {
+        "input_image": FIRST,
+        "input_image_2": LAST,
+    }
+
+
+@pytest.mark.parametrize(("resolution", "size"), [("720p", "1280:720"), ("1080p", "1920:1080")])
+def test_a_table_may_depend_on_the_resolution_too(resolution: str, size: str):
+    _, sent = native("google/veo-3.1-fast", "runway", generation_ratio="16:9", generation_resolution=resolution)
+
+    assert sent["ratio"] == size
+    assert "resolution" not in sent
+
+
+def test_items_of_several_fields_are_added_to_one_list_in_the_order_of_the_rules():
+    given = {"generation_input_file": [FIRST], "generation_input_file_last_content": LAST}
+
+    _, sent = native("bytedance/seedance-1-pro", "byteplus", **given)
+
+    assert sent["content"] == [
+        {"type": "text", "text": "Harbour at dawn"},
+        {"type": "image_url", "image_url": {"url": FIRST}, "role": "first_frame"},
+        {"type": "image_url", "image_url": {"url": LAST}, "role": "last_frame"},
+    ]
+
+
+def test_a_list_inside_of_a_list_is_filled_with_files_and_then_the_prompt():
+    _, sent = native("qwen/image-2", "alibabacloud", generation_input_file=[FIRST, LAST])
+
+    assert sent["input"]["messages"] == [
+        {"role": "user", "content": [{"image": FIRST}, {"image": LAST}, {"text": "Harbour at dawn"}]}
+    ]
+
+
+@pytest.mark.parametrize("prompt", ["{}", "{0} {a} {", "%s", "a.b", "0"])
+def test_a_prompt_is_not_a_template(prompt: str):
+    for identifier, provider in (("bytedance/seedance-1-pro", "byteplus"), ("bfl/flux-schnell", "fal")):
+        _, sent = native(identifier, provider, generation_prompt=prompt)
+        assert sent.get("prompt", sent.get("content", [{}])[0].get("text")) == prompt
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoint", "image"),
+    [
+        pytest.param({}, "/v1/text_to_video", None, id="no file"),
+        pytest.param({"generation_input_file": [FIRST]}, "/v1/image_to_video", FIRST, id="a file"),
+        pytest.param(
+            {"generation_input_file": [FIRST], "generation_input_file_last_content": LAST},
+            "/v1/image_to_video",
+            [{"uri": FIRST, "position": "first"}, {"uri": LAST, "position": "last"}],
+            id="two frames",
+        ),
+    ],
+)
+def test_each_case_has_its_endpoint_and_its_rules(given: dict[str, Any], endpoint: str, image: object):
+    request = compiled("google/veo-3.1-fast", "runway", **given)
+
+    assert (request.native_model, request.endpoint) == ("veo3.1_fast", endpoint)
+    assert request.native_input.get("promptImage") == image
+
+
+def test_a_case_may_have_its_own_constants():
+    texts, images = (
+        native("lightricks/ltx-2.3-pro", "replicate", **given)[1]["task"]
+        for given in ({}, {"generation_input_file": [FIRST]})
+    )
+
+    assert (texts, images) == ("text_to_video", "image_to_video")
+
+
+def test_a_case_may_serve_more_values_than_another():
+    assert native("runway/gen-4.5", "runway", generation_ratio="4:3", generation_input_file=[FIRST])[1]["ratio"]
+    with pytest.raises(CannotServe):
+        native("runway/gen-4.5", "runway", generation_ratio="4:3")
+
+
+def test_a_model_without_a_prompt_is_told_what_to_do_by_files():
+    request = compiled("runway/act-two", "runway", generation_input_file=[FIRST, LAST])
+
+    assert request.endpoint == "/v1/character_performance"
+    assert request.native_input == {
+        "ratio": "960:960",
+        "character": {"type": "image", "uri": FIRST},
+        "reference": {"type": "video", "uri": LAST},
+    }
+
+
+def test_a_duration_that_is_only_billed_is_not_sent_and_its_fate_says_why():
+    model = CATALOG.model("happyhorse/1.0-video-edit")
+    normal = normalize(model, model.media_type, minimal_body(model))
+    entry = model.entry("alibabacloud")
+
+    fates = {fate.field: fate for fate in field_fates(model, entry, normal, sent=normal)}
+
+    assert "duration" not in str(compile_native(entry, normal).native_input)
+    assert fates["generation_duration"].because == "it is the length of the given video"
+
+
+def test_the_fate_of_a_field_names_the_members_it_went_to():
+    model = CATALOG.model("bfl/flux-2-pro")
+    normal = normalize(model, model.media_type, minimal_body(model))
+
+    fates = {fate.field: fate for fate in field_fates(model, model.entry("bfl"), normal, sent=normal)}
+
+    assert (fates["generation_ratio"].fate, fates["generation_ratio"].to) == (Fate.MAPPED, "width, height")
+
+
+def test_a_resolution_that_a_provider_does_not_have_is_what_it_cannot_serve():
+    with pytest.raises(CannotServe) as caught:
+        native("bfl/flux-2-klein-4b", "fal", generation_ratio="16:9", generation_resolution="4MP")
+
+    assert caught.value.field == "generation_resolution"
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)
 def test_a_native_request_can_be_changed_without_harm(model: Model):
-    normal = normalize(model, model.media_type, minimal_body(model))
-    for entry in model.providers:
-        before = json.dumps(asdict(compile_native(entry, normal)))
+    bodies = (minimal_body(model), full_body(model))
+    for normal, entry in itertools.product((normalize(model, model.media_type, b) for b in bodies), model.providers):
+        with suppress(CannotServe):
+            before = json.dumps(asdict(compile_native(entry, normal)))
 
-        emptied(compile_native(entry, normal).native_input)
+            emptied(compile_native(entry, normal).native_input)
 
-        assert json.dumps(asdict(compile_native(entry, normal))) == before
+            assert json.dumps(asdict(compile_native(entry, normal))) == before
 
 
 def emptied(part: dict[str, Any] | list[Any]) -> None:

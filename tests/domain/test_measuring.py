@@ -113,7 +113,7 @@ def test_a_size_of_another_class_deviates(resolution: str, pixels: tuple[int, in
 def test_seconds_may_be_off_by_half_a_second(seconds: float, deviates: bool):
     found = measured(a_video(1280, 720, seconds), duration=5)
 
-    assert found == ([(Measure.SECONDS, 5, seconds)] if deviates else [])
+    assert found == ([(Measure.SECONDS, "5", f"{seconds:.3f}")] if deviates else [])
 
 
 def test_a_jpg_where_a_png_was_asked_for_deviates():
@@ -138,7 +138,7 @@ def test_what_a_file_does_not_tell_is_not_measured(asset: Asset):
 def test_outputs_that_are_missing_are_one_deviation_of_all():
     found = deviations({"generation_output_number": 3}, [an_asset(), an_asset()])
 
-    assert found == [Deviation(Measure.COUNT, 3, 2)]
+    assert found == [Deviation(Measure.COUNT, "3", "2")]
 
 
 def test_each_output_is_measured_by_itself():

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, ModelUnpriced
 from domain.model import Model, Price, PriceBook, Rates, Unit
 from domain.pricing import (
     credits,
@@ -98,7 +98,7 @@ def test_a_quote_agrees_with_decimal_arithmetic(rate: int, seconds: int, count: 
 @pytest.mark.parametrize(
     ("day", "version"),
     [
-        pytest.param(date(2026, 1, 1), "m@1", id="before all: the oldest"),
+        pytest.param(date(2026, 2, 1), "m@1", id="the first day"),
         pytest.param(date(2026, 5, 31), "m@1", id="the day before"),
         pytest.param(date(2026, 6, 1), "m@2", id="the day itself"),
         pytest.param(date(2027, 6, 1), "m@2", id="later"),
@@ -110,6 +110,19 @@ def test_the_price_of_the_day_holds(day: date | None, version: str):
     second = a_price(2, date(2026, 6, 1), Unit.GENERATION, 2_000)
 
     assert quote(with_prices("bfl/flux-schnell", first, second), {}, 1, on=day).price_version == version
+
+
+def test_nothing_is_sold_before_it_has_a_price():
+    model = with_prices("bfl/flux-schnell", a_price(1, date(2026, 2, 1), Unit.GENERATION, 1_000))
+
+    with pytest.raises(ModelUnpriced, match="before 2026-02-01"):
+        quote(model, {}, 1, on=date(2026, 1, 31))
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_nothing_is_sold_at_a_tier_without_a_price(audio: bool):
+    with pytest.raises(ModelUnpriced, match="no price for 4k"):
+        Rates(tiers={"720p": 1_000}).at("4k", audio=audio)
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,11 @@ A_DECISION = Decision(
         FieldsAt("fal", "18a0865f70bf", {"generation_prompt": "prompt"}, {}, {"generation_ratio": "as the input"}),
     ],
     skipped=[
-        Skipped("bfl", SkipReason.CANNOT_SERVE, "generation_output_number", 4),
+        Skipped("bfl", SkipReason.CANNOT_SERVE, "generation_output_number", "4"),
         Skipped("openai", SkipReason.UNAVAILABLE),
     ],
 )
-DEVIATIONS = [Deviation(Measure.COUNT, 2, 1), Deviation(Measure.SECONDS, 5, 4.25, 0)]
+DEVIATIONS = [Deviation(Measure.COUNT, "2", "1"), Deviation(Measure.SECONDS, "5", "4.250", 0)]
 
 
 async def decisions_of(conn: Conn, generation_id: str) -> int:
