@@ -69,6 +69,7 @@ def _is_of_class(resolution: str, width: int, height: int) -> bool:
         return True
     number, unit = float(match[1]), match[2].lower()
     side = math.sqrt(width * height)  # of the square of the same area
+    lengths: tuple[float, ...]
     match unit:
         case "p":  # lines of a wide picture
             lengths, wanted = (min(width, height), side / math.sqrt(_WIDE)), number

@@ -37,12 +37,13 @@ def plan_generation(
     addresses: AddressRules = PUBLIC_ONLY,
     moderation_failover: bool = False,
 ) -> GenerationRequest:
-    """Turn an ask into a request. `admit_by` also says which day's price holds and what has retired by then, `addresses`
-    which input files may be named; the files themselves have not been looked at yet.
+    """Turn an ask into a request. `admit_by` also says which day's price holds and what has retired by then,
+    `addresses` which input files may be named; the files themselves have not been looked at yet.
 
     Raises ModelNotFound, ModelUnpriced, ModelTypeMismatch, InvalidInput, ParameterOutOfRange or
     UnsupportedProviderOrder for the caller's mistakes; ProviderUnavailable when no provider that the ask allows has a
-    key here, and ProviderPaused when all that could do it are paused. Both list every provider of the order in `provider_errors`.
+    key here, and ProviderPaused when all that could do it are paused. Both list every provider of the order in
+    `provider_errors`.
     """
     day = datetime.fromtimestamp(admit_by, UTC).date()
     model = catalog.on(day).model(model_identifier)

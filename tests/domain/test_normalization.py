@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from domain.errors import (
 )
 from domain.fields import CONTRACT_NAMES, Field, FieldKind, values_of
 from domain.generation import MediaType
+from domain.mapping import CannotServe, compile_native
 from domain.model import Model
 from domain.normalization import normalize, order_of
 from tests.support.catalog import CATALOG, MODELS, full_body, minimal_body
@@ -128,8 +131,8 @@ def test_minus_zero_is_zero():
 @pytest.mark.parametrize(
     ("sent", "kept", "order"),
     [
-        pytest.param("fastest", "fastest", ("replicate", "fal"), id="fastest is the default order"),
-        pytest.param(" fastest ", "fastest", ("replicate", "fal"), id="blanks are dropped"),
+        pytest.param("fastest", "fastest", ("replicate", "fal", "cloudflare"), id="fastest is the default order"),
+        pytest.param(" fastest ", "fastest", ("replicate", "fal", "cloudflare"), id="blanks are dropped"),
         pytest.param("fal, replicate", "fal, replicate", ("fal", "replicate"), id="turned around"),
         pytest.param("fal,replicate", "fal, replicate", ("fal", "replicate"), id="without a blank"),
         pytest.param("fal", "fal", ("fal",), id="one name excludes the others"),
@@ -219,7 +222,7 @@ def test_an_order_that_the_model_does_not_have_is_its_own_error(order: str):
     error = refusal(FLUX, {"generation_prompt": "a boat", "generation_provider_order": order})
 
     assert isinstance(error, UnsupportedProviderOrder)
-    assert error.details["problems"][0]["allowed"] == ["fastest", "replicate, fal"]
+    assert error.details["problems"][0]["allowed"] == ["fastest", "replicate, fal, cloudflare"]
 
 
 @pytest.mark.parametrize("value", ["true", 1, None, []])
@@ -567,6 +570,40 @@ def test_the_normal_form_of_a_normal_form_is_itself(asked: tuple[Model, dict[str
     stored = normalize(model, model.media_type, json.loads(json.dumps(normal)))
 
     assert json.dumps(normal) == json.dumps(again) == json.dumps(stored)
+
+
+@given(models_and_bodies())
+def test_a_normal_form_shares_nothing_with_the_body_or_the_catalogue(asked: tuple[Model, dict[str, Any]]):
+    model, body = asked
+    before, fields = copy.deepcopy(body), repr(model.fields)
+    try:
+        normal = normalize(model, model.media_type, body)
+    except InputError:
+        return
+
+    for value in normal.values():
+        if isinstance(value, list):
+            value.clear()
+    normal.clear()
+
+    assert repr(body) == repr(before)
+    assert repr(model.fields) == fields
+
+
+@given(models_and_bodies())
+def test_every_normal_form_is_compiled_for_every_provider_or_cannot_be_served(asked: tuple[Model, dict[str, Any]]):
+    model, body = asked
+    try:
+        normal = normalize(model, model.media_type, body)
+    except InputError:
+        return
+    before = repr(normal)
+
+    for entry in model.providers:
+        with suppress(CannotServe):
+            first, again = (json.dumps(asdict(compile_native(entry, normal))) for _ in range(2))
+            assert first == again
+    assert repr(normal) == before
 
 
 @given(json_values, st.sampled_from(MODELS))

@@ -1,5 +1,5 @@
-"""From the day on which something retires, nothing is routed there. The day is always an argument: no test may depend on
-today's."""
+"""From the day on which something retires, nothing is routed there. The day is always an argument: no test may depend
+on today's."""
 
 from __future__ import annotations
 

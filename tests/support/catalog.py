@@ -161,8 +161,8 @@ REVIEWED = [model for model in MODELS if golden_file(model).exists()]
 
 
 def write_golden_files() -> None:
-    """After a deliberate change: `python -c "from tests.support import catalog; catalog.write_golden_files()"`. One more model:
-    begin with an empty file of its name."""
+    """After a deliberate change: `python -c "from tests.support import catalog; catalog.write_golden_files()"`. To have
+    one more model reviewed, begin with an empty file of its name."""
     for model in REVIEWED:
         text = json.dumps(native_requests(model), indent=2, ensure_ascii=False)
         golden_file(model).write_text(text + "\n", encoding="utf-8")
