@@ -330,6 +330,7 @@ class ProviderActivities:
             native_input=attempt.candidate.native_input,
             callback_url=self._callback_url(attempt) if by_callback else None,
             deadline=timedelta(seconds=attempt.deadline_s),
+            endpoint=attempt.candidate.endpoint,
         )
 
 

@@ -289,8 +289,9 @@ class Catalog:
     @cached_property
     def _retirements(self) -> list[date]:
         """The days on which something ends, in order."""
-        ends = [each.retires_on for model in self.models.values() for each in (model, *model.providers)]
-        return sorted({end for end in ends if end is not None})
+        models = self.models.values()
+        ends = {model.retires_on for model in models} | {e.retires_on for model in models for e in model.providers}
+        return sorted(end for end in ends if end is not None)
 
     @cached_property
     def _left(self) -> dict[int, Catalog]:

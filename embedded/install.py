@@ -72,6 +72,8 @@ def _pip(environment: Path, extras: frozenset[str]) -> None:
         *("--progress-bar", "off", "--no-input", "--prefer-binary", "-c", str(PROJECT / "constraints.txt")),
         *("-e", f"{PROJECT}[{','.join(sorted(extras))}]"),
     ]
+    if "dev" in extras:
+        command.append("--no-compile")  # twenty thousand files: Python compiles the few that are ever imported
     tail: deque[str] = deque(maxlen=20)
     found = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:

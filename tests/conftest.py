@@ -12,8 +12,13 @@ from xdist.workermanage import WorkerController
 from tests.support.stack import StackProcess
 
 STACKS = ("tests/cli/", "tests/end_to_end/")  # start whole stacks: never two of these side by side
-# What takes longest goes first, so that neither process is left with it at the end. A file's own name, or STACKS' one.
-LONGEST_FIRST = ("stacks",)
+LONGEST_FIRST = (  # so that neither process is left with one of them at the end
+    "stacks",
+    "tests/contract/test_s11_arithmetic.py",
+    "tests/contract/test_fuzz.py",
+    "tests/store/test_crash.py",
+    "tests/sandbox/test_restart.py",
+)
 
 
 @pytest.fixture(scope="session")

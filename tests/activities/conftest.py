@@ -46,6 +46,7 @@ class ScriptedProvider:
     finds: list[Any] = field(default_factory=lambda: [[]])
     cancels: list[Any] = field(default_factory=lambda: [True])
     asked: list[str] = field(default_factory=list)
+    submissions: list[Submission] = field(default_factory=list)
 
     def _next(self, what: str, script: list[Any]) -> Any:
         self.asked.append(what)
@@ -55,6 +56,7 @@ class ScriptedProvider:
         return answer
 
     async def submit(self, submission: Submission) -> Any:
+        self.submissions.append(submission)
         return self._next("submit", self.submits)
 
     async def read(self, ref: JobRef) -> Any:

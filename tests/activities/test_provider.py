@@ -61,6 +61,21 @@ async def test_a_submit_asks_once_and_keeps_the_job_id(bench: Bench) -> None:
     assert await state_of(bench, attempt.attempt_id) is AttemptState.ACCEPTED
 
 
+async def test_a_submit_says_what_the_catalogue_compiled(bench: Bench) -> None:
+    candidate = a_candidate(endpoint="/v1/text_to_image")
+    _, attempt = await bench.admitted(candidates=[candidate])
+
+    await run(bench.steps.submit_job, attempt)
+
+    (said,) = bench.provider.submissions
+    assert (said.attempt_id, said.native_model, said.endpoint, said.native_input) == (
+        attempt.attempt_id,
+        candidate.native_model,
+        "/v1/text_to_image",
+        candidate.native_input,
+    )
+
+
 async def test_a_repeated_submit_answers_the_known_job_and_does_not_ask_again(bench: Bench) -> None:
     _, attempt = await bench.admitted()
     first = await run(bench.steps.submit_job, attempt)

@@ -109,7 +109,12 @@ class StagedFetcher:
 
 @asynccontextmanager
 async def staged_worker(
-    client: Client, pool: Pool, assets: ObjectStore, providers: Mapping[str, StagedProvider]
+    client: Client,
+    pool: Pool,
+    assets: ObjectStore,
+    providers: Mapping[str, StagedProvider],
+    *,
+    poll_interval: timedelta = timedelta(milliseconds=100),
 ) -> AsyncIterator[None]:
     records = RecordActivities(pool=pool, assets=assets, file_url_ttl=timedelta(hours=1))
     steps = ProviderActivities(
@@ -120,7 +125,7 @@ async def staged_worker(
         callback_url=lambda attempt: f"https://api.example/{attempt.attempt_id}",
         timing=ProviderTiming(
             callback_wait=dict.fromkeys(MediaType, timedelta(hours=1)),  # jobs that no test ends cost nothing
-            poll_interval=timedelta(milliseconds=100),
+            poll_interval=poll_interval,
             adoption_window=timedelta(seconds=5),
         ),
     )
