@@ -34,7 +34,8 @@ def of_entry(found: Found) -> Violation:
     should = found["balance_before"] + found["amount_micros"]
     words = (
         f"Entry {found['number']} of {where} moves {_credits(found['amount_micros'])} on a balance of "
-        f"{_credits(found['balance_before'])}, which gives {_credits(should)}; it says {_credits(found['balance_micros'])}."
+        f"{_credits(found['balance_before'])}, which gives {_credits(should)}; it says "
+        f"{_credits(found['balance_micros'])}."
     )
     return Violation("INV-4", found["account_id"], words, found["number"])
 
@@ -79,8 +80,8 @@ def of_sum(found: Found) -> Violation:
 
 def of_held(found: Found) -> Violation:
     words = (
-        f"Account {found['account_id']} holds {_credits(found['held_micros'])}; its {found['open_holds'] or 0} open holds "
-        f"sum to {_credits(found['open_micros'])}."
+        f"Account {found['account_id']} holds {_credits(found['held_micros'])}; its {found['open_holds'] or 0} open "
+        f"holds sum to {_credits(found['open_micros'])}."
     )
     return Violation("INV-5", found["account_id"], words)
 
@@ -106,7 +107,10 @@ def of_hold(found: Found) -> Violation:
 def of_grant(found: Found) -> Violation:
     entry, account = found["number"], found["account_id"]
     if found["amount_micros"] is None:
-        words = f"Entry {entry} of the available balance of account {account} grants credits; nothing was granted under its key."
+        words = (
+            f"Entry {entry} of the available balance of account {account} grants credits; nothing was granted under its "
+            "key."
+        )
     elif found["times"] != 1:
         words = f"The grant {found['key']!r} of account {account} moved credits {found['times']} times."
     else:

@@ -69,7 +69,7 @@ class Operations:
         """`GET path/{id}` and `GET path`, its list, with filters on members of the same name, besides `created`."""
         self.add("GET", path + "/{id}")(lambda world, call: world.get(kind, call.id))
         self.add("GET", path, f"{filters} created:any {_PAGE}")(
-            lambda world, call: page(world, call, kind, {name: call.params[name] for name in filters_of(filters, call)})
+            lambda world, call: page(world, call, kind, _asked(filters, call))
         )
 
     def match(self, method: str, path: str) -> tuple[Operation, list[str]] | None:
@@ -79,8 +79,14 @@ class Operations:
         return None
 
 
-def filters_of(words: str, call: Call) -> list[str]:
-    return [name for name in (word.partition(":")[0] for word in words.split()) if call.get(name) is not None]
+def _asked(filters: str, call: Call) -> Doc:
+    """Member -> value or values wanted. `types` and `lookup_keys` are lists of what the member is called without the s."""
+    named = {word.partition(":")[0]: word.endswith(":list") for word in filters.split()}
+    return {
+        name.removesuffix("s") if many else name: call.params[name]
+        for name, many in named.items()
+        if call.get(name) is not None
+    }
 
 
 def page(world: World, call: Call, kind: str, equal: Doc) -> Doc:
