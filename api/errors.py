@@ -30,6 +30,7 @@ STATUS: dict[type[e.ControlPlaneError], int] = {
     e.AuthRateLimited: 429,
     e.ConcurrencyLimitExceeded: 429,
     e.InsufficientCredits: 402,
+    e.SpendingLimitReached: 402,
     e.AccountFrozen: 403,
     e.InvalidInput: 400,
     e.ParameterOutOfRange: 422,

@@ -8,6 +8,7 @@ from typing import Any
 
 from domain.errors import ModelUnpriced
 from domain.estimating import Estimate
+from domain.fields import GENERATE_AUDIO
 from domain.model import Catalog, Model, ProviderFacts, Unit
 from domain.pricing import credits
 
@@ -38,16 +39,17 @@ def library_model(model: Model, *, on: date | None = None) -> dict[str, Any]:
     if model.resolutions:
         default_first = sorted(model.resolutions, key=lambda resolution: resolution != model.default_resolution)
         schema["generation_resolution"] = default_first  # published clients take the first for the default
-    if model.audio:
-        schema["generation_generate_audio"] = True
     pricing = model_pricing(model, on=on)
+    audio_priced = isinstance(pricing, dict) and any(tier.endswith("_audio") for tier in pricing)
+    if model.audio and audio_priced:
+        schema["generation_generate_audio"] = True
     return {
         "model_type": str(model.media_type),
         "model_identifier": model.identifier,
         **({} if pricing is None else {"model_pricing": pricing}),
         "model_supported_provider": list(model.default_order),
         "schema": schema,
-        "specific_schema": list(model.extra_names),
+        "specific_schema": ([GENERATE_AUDIO] if model.audio and not audio_priced else []) + list(model.extra_names),
     }
 
 

@@ -22,7 +22,7 @@ EndpointArgument = Annotated[
     str, typer.Argument(metavar="ENDPOINT_ID", help="Its id, from `babysea webhooks list`.", show_default=False)
 ]
 URL = "Where to POST: public https, unless the deployment allows others."
-EVENT = f"What to tell of, repeatable: {', '.join(SUBSCRIBABLE)}. Nothing sends credits.low_balance yet."
+EVENT = f"What to tell of, repeatable: {', '.join(SUBSCRIBABLE)}."
 
 
 @webhooks_commands.command()

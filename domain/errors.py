@@ -4,7 +4,7 @@ ControlPlaneError
 ├── AuthenticationError      AuthenticationRequired, AuthenticationFailed, InsufficientPermissions,
 │                            IpNotAllowed, AccountNotFound
 ├── LimitError               RateLimitExceeded, AuthRateLimited, ConcurrencyLimitExceeded
-├── CreditError              InsufficientCredits, AccountFrozen
+├── CreditError              InsufficientCredits, SpendingLimitReached, AccountFrozen
 ├── InputError               InvalidInput, ParameterOutOfRange, PayloadTooLarge, ModelNotFound,
 │                            UnsupportedProviderOrder, ModelTypeMismatch, ModelUnpriced,
 │                            InvalidIdempotencyKey, IdempotencyKeyReused, IdempotencyInProgress,
@@ -142,6 +142,12 @@ class InsufficientCredits(CreditError):
     """The spendable balance is below the quote; nothing was held and nothing started."""
 
     code, type = "BSE1004", "insufficient_credits"
+
+
+class SpendingLimitReached(CreditError):
+    """A hard spending limit of the account or the key would be passed; nothing was held. `details.resets_at` says until when."""
+
+    code, type = "BSE1010", "spending_limit_reached"
 
 
 class AccountFrozen(CreditError):

@@ -18,6 +18,7 @@ class WebhookEvent(StrEnum):
     GENERATION_FAILED = "generation.failed"
     GENERATION_CANCELED = "generation.canceled"
     CREDITS_LOW_BALANCE = "credits.low_balance"
+    CREDITS_SPENDING_LIMIT = "credits.spending_limit"  # a soft limit was passed; ours, beside the contract's
     TEST = "webhook.test"  # sent by hand; not subscribable
 
 
@@ -25,7 +26,7 @@ TEST_GENERATION_ID = "00000000-0000-0000-0000-000000000000"  # as everywhere: no
 TEST_MODEL = "bfl/flux-schnell"
 
 SUBSCRIBABLE = tuple(event for event in WebhookEvent if event is not WebhookEvent.TEST)
-SUBSCRIBED_BY_DEFAULT = tuple(event for event in SUBSCRIBABLE if event is not WebhookEvent.CREDITS_LOW_BALANCE)
+SUBSCRIBED_BY_DEFAULT = tuple(event for event in SUBSCRIBABLE if not event.startswith("credits."))
 
 
 def subscription(names: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from psycopg import AsyncConnection, IntegrityError
+from psycopg import AsyncConnection, Error, IntegrityError
 from psycopg.errors import DataError, ForeignKeyViolation
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
@@ -35,7 +35,7 @@ from domain.generation import (
     Outcome,
 )
 from domain.pricing import text_from_microcredits
-from store import sql
+from store import spending, sql
 from store.generation_record import GenerationRecord, record_of
 
 HOLD_MARGIN_S = 3600  # the hold outlives the deadlines of all candidates by this
@@ -55,7 +55,7 @@ class Unended:
 async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admission:
     """Record the generation and hold its quote. One statement.
 
-    Raises ConcurrencyLimitExceeded, InsufficientCredits, AccountFrozen, AccountNotFound, InvalidInput for a second
+    Raises ConcurrencyLimitExceeded, InsufficientCredits, SpendingLimitReached, AccountFrozen, AccountNotFound, InvalidInput for a second
     replay, or EngineUnavailable when it is too late for this or the generation was abandoned; then nothing is written.
     """
     hold_s = request.deadline_s * len(request.candidates) + HOLD_MARGIN_S
@@ -72,6 +72,8 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
         raise AccountNotFound("There is no such account.") from violation
     except DataError as error:
         raise InvalidInput("The parameters hold a character that cannot be stored.") from error
+    except Error as error:
+        raise spending.reached(error) or error from error
     row = await cursor.fetchone()
     match row[0] if row else None:
         case "admitted":

@@ -108,8 +108,8 @@ def of_grant(found: Found) -> Violation:
     entry, account = found["number"], found["account_id"]
     if found["amount_micros"] is None:
         words = (
-            f"Entry {entry} of the available balance of account {account} grants credits; nothing was granted under its "
-            "key."
+            f"Entry {entry} of the available balance of account {account} grants credits; nothing was granted under "
+            "its key."
         )
     elif found["times"] != 1:
         words = f"The grant {found['key']!r} of account {account} moved credits {found['times']} times."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.cards import attach, method_of
-from sandbox.stripe.operations import Call, Operations
+from sandbox.stripe.operations import Call, Operations, page
 from sandbox.stripe.problems import invalid, missing
 from sandbox.stripe.store import Doc
 from sandbox.stripe.world import World, token, with_metadata
@@ -53,7 +53,10 @@ def delete(world: World, call: Call) -> Doc:
     return {"id": doc["id"], "object": "customer", "deleted": True}
 
 
-OPERATIONS.reads("/customers", "customer", "email test_clock")
+@OPERATIONS.add("GET", "/customers", "email test_clock created:any limit:int starting_after ending_before")
+def living_ones(world: World, call: Call) -> Doc:
+    asked = {name: call.params[name] for name in ("email", "test_clock") if call.get(name)}
+    return page(world, call, "customer", {"_deleted": None, **asked})
 
 
 def living(world: World, customer_id: str, param: str | None) -> Doc:

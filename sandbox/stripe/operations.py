@@ -12,7 +12,7 @@ from sandbox.stripe.problems import invalid
 from sandbox.stripe.store import Doc
 from sandbox.stripe.world import World, listed
 
-_PAGE = "limit:int starting_after ending_before"
+OPERATIONS_PAGE = "limit:int starting_after ending_before"
 _LIMIT_MAX = 100
 _COMPARED = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -68,7 +68,7 @@ class Operations:
     def reads(self, path: str, kind: str, filters: str = "") -> None:
         """`GET path/{id}` and `GET path`, its list, with filters on members of the same name, besides `created`."""
         self.add("GET", path + "/{id}")(lambda world, call: world.get(kind, call.id))
-        self.add("GET", path, f"{filters} created:any {_PAGE}")(
+        self.add("GET", path, f"{filters} created:any {OPERATIONS_PAGE}")(
             lambda world, call: page(world, call, kind, _asked(filters, call))
         )
 

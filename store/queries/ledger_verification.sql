@@ -81,8 +81,6 @@ stored AS (
      LIMIT 1
 )
 SELECT (SELECT count(*) FROM entry) AS entries,
-       (SELECT count(*) FROM entry WHERE amount_micros < 0) AS debits,
-       (SELECT coalesce(sum(amount_micros), 0) FROM entry) AS total_micros,
        (SELECT to_jsonb(broken) FROM broken) AS broken,
        (SELECT to_jsonb(stored) FROM stored) AS stored,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(kind, shard, number, balance_micros)), '[]')

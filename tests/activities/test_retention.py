@@ -474,6 +474,8 @@ async def test_a_database_that_is_down_is_waited_for(own_pool: Pool, folder: AFo
         def connection(self) -> Any:
             raise psycopg.OperationalError
 
+        getconn = connection
+
     with pytest.raises(ApplicationError) as failed:
         await Sweeper(Unreachable(), folder).step()  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -170,9 +170,10 @@ async def models(http: httpx.AsyncClient, customer: Customer) -> dict[str, Any]:
 async def test_10_14_every_model_says_which_providers_can_serve_it(http: httpx.AsyncClient, customer: Customer):
     data = await models(http, customer)
 
-    assert (data["service"], data["healthy"]) == ("models", True)
-    assert data["models_total"] == len(CATALOGUE.models)
-    assert [each["model_identifier"] for each in data["models"]] == list(CATALOGUE.models)
+    offered = list(CATALOGUE.on(datetime.now(UTC).date()).models)
+    assert (data["service"], data["healthy"]) == ("models", False)  # some are hosted only where there is no key here
+    assert data["models_total"] == len(offered)
+    assert [each["model_identifier"] for each in data["models"]] == offered
     schnell = next(each for each in data["models"] if each["model_identifier"] == "bfl/flux-schnell")
     assert schnell == {
         "model_identifier": "bfl/flux-schnell",
@@ -181,6 +182,7 @@ async def test_10_14_every_model_says_which_providers_can_serve_it(http: httpx.A
         "providers": {
             "replicate": {"available": True, "raw_model_id": "black-forest-labs/flux-schnell"},
             "fal": {"available": True, "raw_model_id": "fal-ai/flux/schnell"},
+            "cloudflare": {"available": False, "raw_model_id": "@cf/black-forest-labs/flux-1-schnell"},
         },
     }
 
@@ -204,8 +206,9 @@ async def test_10_14_an_open_breaker_makes_a_provider_the_last_choice_and_not_un
 
     data = await models(http, customer)
 
-    assert data["healthy"] is True
-    assert all(provider["available"] for each in data["models"] for provider in each["providers"].values())
+    available = {(name, one["available"]) for each in data["models"] for name, one in each["providers"].items()}
+    assert {("replicate", True), ("fal", True)} <= available
+    assert not {("replicate", False), ("fal", False)} & available
 
 
 async def test_10_14_a_provider_without_a_key_here_is_not_available(settings: Settings, customer: Customer):
@@ -213,7 +216,6 @@ async def test_10_14_a_provider_without_a_key_here_is_not_available(settings: Se
     async with serving(settings.model_copy(update={"providers": only_replicate})) as http:
         data = await models(http, customer)
 
-    assert data["healthy"] is True
     for each in data["models"]:
         assert {name: one["available"] for name, one in each["providers"].items()} == {
             name: name == "replicate" for name in CATALOGUE.models[each["model_identifier"]].provider_names

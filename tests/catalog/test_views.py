@@ -99,6 +99,14 @@ def test_the_models_that_have_no_prompt_say_so():
     ]
 
 
+def test_a_sound_that_costs_nothing_is_an_option():
+    """Section 10.12: the schema names what prices depend on; whatever else may be said is an extra field."""
+    shown = library_model(CATALOG.model("bytedance/seedance-2.0"))
+
+    assert "generation_generate_audio" not in shown["schema"]
+    assert shown["specific_schema"] == ["generation_generate_audio", "generation_input_file_last_content"]
+
+
 def test_a_provider_that_must_be_named_is_not_listed_among_those_of_the_default_order():
     nano = CATALOG.model("google/nano-banana")
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def test_a_sample_request_is_one_that_the_library_takes(
         body=body,
         available_providers={"replicate", "fal"},
         generation_id=samples.IMAGE_ID,
-        admit_by=0,
+        admit_by=datetime(2026, 11, 20, tzinfo=UTC).timestamp(),
         deadlines={media_type: 60},
     )
 

@@ -46,11 +46,27 @@ class Ask:
         return f"{self.model.identifier}?{wishes}"
 
 
+# One of each way to price: flat and by tier, by the second and not, with and without sound. Estimates and holds come from
+# one function, so more of them would only take longer.
+MODELS = [
+    CATALOG.model(name)
+    for name in (
+        "bfl/flux-schnell",
+        "bfl/flux-krea-dev",
+        "google/imagen-4",
+        "google/veo-3.1-fast",
+        "kling/v2.5-turbo-pro",
+        "kling/v2.6",
+        "bytedance/seedance-1-pro",
+        "lightricks/ltx-2.3-fast",
+        "minimax/hailuo-02",
+    )
+]
+
+
 def asks() -> Iterator[Ask]:
-    """Every resolution with every sound of every model; the first and the last duration, one output and the most."""
-    for model in CATALOG.models.values():
-        if model.input_files_max and not model.durations:
-            continue  # may need a file
+    """Every resolution with every sound; the first and the last duration, one output and the most."""
+    for model in MODELS:
         resolutions = model.resolutions or (None,)
         sounds = (False, True) if model.audio else (None,)
         for resolution, sound in itertools.product(resolutions, sounds):
@@ -100,7 +116,7 @@ async def admitted_only(
         yield http
 
 
-@pytest.mark.parametrize("model", CATALOG.models.values(), ids=lambda model: model.identifier)
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.identifier)
 async def test_11_2_an_estimate_is_exactly_what_a_generation_holds(
     admitted_only: httpx.AsyncClient, new_customer: NewCustomer, pool: Pool, model: Model
 ):

@@ -50,4 +50,5 @@ def test_a_time_is_utc_with_milliseconds_cut_off(at: datetime, text: str) -> Non
 
 def test_a_test_cannot_be_subscribed_to_and_low_balance_only_on_purpose() -> None:
     assert WebhookEvent.TEST not in SUBSCRIBABLE
-    assert set(SUBSCRIBABLE) - set(SUBSCRIBED_BY_DEFAULT) == {WebhookEvent.CREDITS_LOW_BALANCE}
+    on_purpose = {WebhookEvent.CREDITS_LOW_BALANCE, WebhookEvent.CREDITS_SPENDING_LIMIT}
+    assert set(SUBSCRIBABLE) - set(SUBSCRIBED_BY_DEFAULT) == on_purpose

@@ -140,6 +140,7 @@ class End:
     provider: str | None
     outputs: int
     why: str | None  # it failed
+    deviations: str | None  # between what was asked and what came
 
 
 async def ended(stack: StackProcess, generation_ids: list[str]) -> dict[str, End]:
@@ -161,7 +162,8 @@ SELECT generation_id::text, provider_used,
        (SELECT count(*) FROM store.assets AS asset WHERE asset.generation_id = generation.generation_id),
        CASE WHEN status <> 'succeeded' THEN
            status || coalesce((SELECT string_agg(attempt.failure::text, ' ') FROM store.attempts AS attempt
-                                WHERE attempt.generation_id = generation.generation_id), '') END
+                                WHERE attempt.generation_id = generation.generation_id), '') END,
+       nullif(deviations, '[]')::text
   FROM store.generations AS generation
  WHERE generation_id = ANY(%s::uuid[]) AND completed_at IS NOT NULL
 """
@@ -171,4 +173,6 @@ def wrong_with(way: Way, made: str, ends: dict[str, End]) -> str | None:
     end = ends.get(made)
     if end is None or end.why:
         return end.why if end else made
-    return None if (end.provider, end.outputs) == (way.provider, 1) else f"{end.outputs} outputs by {end.provider}"
+    if (end.provider, end.outputs) != (way.provider, 1):
+        return f"{end.outputs} outputs by {end.provider}"
+    return f"not what was asked: {end.deviations}" if end.deviations else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,8 +10,6 @@ from psycopg import AsyncConnection
 
 from store.connection import Pool, open_pool, single
 from tests.support.postgres import fresh_database
-
-Damage = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
@@ -33,19 +31,18 @@ async def conn(own_pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
         yield conn
 
 
-async def damage(conn: AsyncConnection[Any], statement: str, *parameters: object) -> None:
-    """Change the ledger's tables by hand, as only a superuser can who takes every guard down first."""
-    async with conn.transaction():
-        tables = await (
-            await conn.execute("SELECT tablename FROM pg_tables WHERE schemaname IN ('ledger', 'store')")
-        ).fetchall()
-        schemas = {"ledger": ("transfers", "accounts", "holds", "grants"), "store": ("generations",)}
-        assert tables
-        for schema, names in schemas.items():
-            for name in names:
-                await conn.execute(f"ALTER TABLE {schema}.{name} DISABLE TRIGGER ALL")  # type: ignore[arg-type]
-        changed = await conn.execute(statement, parameters)  # type: ignore[arg-type]
-        assert changed.rowcount >= 1, "this damage hits nothing"
-        for schema, names in schemas.items():
-            for name in names:
-                await conn.execute(f"ALTER TABLE {schema}.{name} ENABLE TRIGGER ALL")  # type: ignore[arg-type]
+async def take_the_guards_down(conn: AsyncConnection[Any]) -> None:
+    """Triggers and checks, as only an owner can who is set on it."""
+    for table in ("ledger.transfers", "ledger.accounts", "ledger.holds", "ledger.grants", "store.generations"):
+        await conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")  # type: ignore[arg-type]
+        cursor = await conn.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'c'", [table]
+        )
+        for (name,) in await cursor.fetchall():
+            await conn.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")  # type: ignore[arg-type]
+
+
+async def damage(conn: AsyncConnection[Any], statement: str, account_id: str) -> None:
+    """Change the books of an account by hand. `%(account)s` is the account."""
+    changed = await conn.execute(statement, {"account": account_id})  # type: ignore[arg-type]
+    assert changed.rowcount >= 1, "this damage hits nothing"
