@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from domain.errors import ControlPlaneError, DatabaseUnavailable, StorageUnavailable
+from domain.errors import ControlPlaneError, DatabaseUnavailable, PaymentsUnavailable, StorageUnavailable
 
 JOB_RUNNING = "job_running"
 JOB_NOT_FOUND_YET = "job_not_found_yet"
@@ -24,7 +24,7 @@ def named_failures(*, keep_trying: bool = False) -> Iterator[None]:
     try:
         yield
     except ControlPlaneError as error:
-        passes = keep_trying or isinstance(error, DatabaseUnavailable | StorageUnavailable)
+        passes = keep_trying or isinstance(error, DatabaseUnavailable | StorageUnavailable | PaymentsUnavailable)
         raise ApplicationError(
             error.message,
             error.details,

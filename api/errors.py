@@ -78,6 +78,7 @@ STATUS: dict[type[e.ControlPlaneError], int] = {
     e.StorageUnavailable: 503,
     e.DatabaseUnavailable: 503,
     e.EngineUnavailable: 503,
+    e.PaymentsUnavailable: 503,
 }
 
 

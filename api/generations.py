@@ -37,6 +37,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     **documented(
         e.ConcurrencyLimitExceeded,
         e.InsufficientCredits,
+        e.SpendingLimitReached,
         e.AccountFrozen,
         e.InvalidInput,
         e.ParameterOutOfRange,

@@ -21,6 +21,7 @@ from cli.demo import demo
 from cli.errors import CommandFailed
 from cli.generate import generate
 from cli.keys import keys_commands
+from cli.ledger import ledger_commands
 from cli.listing import list_generations
 from cli.models import models_commands
 from cli.operator_api import API_URL_VARIABLE, GIVEN, OPERATOR_KEY_VARIABLE, Given
@@ -95,6 +96,7 @@ app.command()(demo)
 app.add_typer(accounts_commands, name="accounts")
 app.add_typer(keys_commands, name="keys")
 app.add_typer(credits_commands, name="credits")
+app.add_typer(ledger_commands, name="ledger")
 app.command()(generate)
 app.command()(show)
 app.command("list")(list_generations)

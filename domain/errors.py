@@ -10,7 +10,7 @@ ControlPlaneError
 │                            InvalidIdempotencyKey, IdempotencyKeyReused, IdempotencyInProgress,
 │                            UnsupportedMediaType
 ├── ResourceError            GenerationNotFound, GenerationNotCancelable, GenerationInProgress,
-│                            RouteNotFound, MethodNotAllowed, ResourceNotFound, StateConflict
+│                            RouteNotFound, MethodNotAllowed, ResourceNotFound, StateConflict: PaymentsOff
 ├── ProviderError            what one provider did to one attempt; each carries a `fault`
 │   ├── ProviderFailed, ProviderTimedOut, ProviderUnavailable, ProviderBusy, ProviderAtCapacity,
 │   │   ProviderInvalidOutput: FileTooBig; JobNotFound             (the provider's fault)
@@ -22,7 +22,7 @@ ControlPlaneError
 ├── CallbackRefused          a provider callback that is forged, stale or misaddressed
 ├── AddressRefused           a URL that must not be fetched
 └── PlatformError            InternalError, FailedAfterStart, StorageUnavailable, DatabaseUnavailable,
-                             EngineUnavailable, AdmissionUnknown
+                             EngineUnavailable, PaymentsUnavailable, AdmissionUnknown
 
 The codes and types are those of the public contract; the HTTP status of each is in `api/errors.py`.
 """
@@ -273,9 +273,13 @@ class ResourceNotFound(ResourceError):
 
 
 class StateConflict(ResourceError):
-    """What is there already, or the state that it is in, does not allow this. Operator API only."""
+    """What is there already, or the state that it is in, does not allow this. Operator API and billing only."""
 
     code, type = "BSE3007", "conflict"
+
+
+class PaymentsOff(StateConflict):
+    """This deployment takes no payments: it has no key for the payment service."""
 
 
 # --- providers ----------------------------------------------------------------------------------------------------
@@ -489,6 +493,12 @@ class EngineUnavailable(PlatformError):
     """Temporal, or every worker, does not answer."""
 
     code, type, retryable = "BSE5004", "queue_unavailable", True
+
+
+class PaymentsUnavailable(PlatformError):
+    """The payment service does not answer, or refuses us; nothing was bought."""
+
+    code, type, retryable = "BSE5007", "payments_unavailable", True
 
 
 class AdmissionUnknown(EngineUnavailable):

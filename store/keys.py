@@ -134,6 +134,8 @@ async def rotate(
             "expires_at": keys.expiry_after_rotation(old.expires_at, ends_at),
         },
     )
+    inherited = {"api_key_id": api_key_id, "successor_id": successor.api_key_id}
+    await conn.execute(_QUERIES["inherit_line"], inherited)
     return await get(conn, successor.api_key_id)
 
 

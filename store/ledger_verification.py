@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 
+from domain.errors import DatabaseUnavailable
 from store import sql
 from store.ledger_violations import (
     Violation,
@@ -139,8 +140,7 @@ class _Run:
                 "until_account": last[0],
                 "until_transfer": last[1],
             }
-            if (unbalanced := await self._one("unbalanced", **batch)) is not None:
-                return of_transfer(*unbalanced)
+            unbalanced = await self._one("unbalanced", **batch)
             row = await self._one(
                 "entries",
                 **batch,
@@ -156,10 +156,13 @@ class _Run:
             entries, broken, stored, carried = row
             self.done.entries += entries
             self._tell()
-            if broken is not None:
-                return of_entry(broken)
-            if stored is not None:
-                return of_balance(stored)
+            found = [
+                *([of_transfer(*unbalanced)] if unbalanced else []),
+                *([of_entry(broken)] if broken else []),
+                *([of_balance(stored)] if stored else []),
+            ]
+            if found:
+                return min(found, key=lambda one: one.account_id)
             if rest:
                 return None
             after, carried_account = last, last[0]
@@ -241,6 +244,12 @@ def _just_before(account_id: str) -> str:
 
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[AsyncConnection[Any]]:
-    """A connection for one long verification: without the limits that guard the service's short statements."""
-    async with await AsyncConnection.connect(url, autocommit=True) as conn:
-        yield conn
+    """A connection for one long verification: without the limits that guard the service's short statements.
+
+    Raises DatabaseUnavailable.
+    """
+    try:
+        async with await AsyncConnection.connect(url, autocommit=True) as conn:
+            yield conn
+    except OperationalError as error:
+        raise DatabaseUnavailable("The database does not answer.") from error

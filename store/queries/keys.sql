@@ -52,6 +52,12 @@ UPDATE store.api_keys
    SET rotated_at = %(rotated_at)s::timestamptz, expires_at = least(expires_at, %(ends_at)s::timestamptz)
  WHERE api_key_id = %(api_key_id)s::uuid;
 
+-- name: inherit_line
+-- A successor spends on the limits of the first key of its line.
+UPDATE store.api_keys AS successor SET line_id = coalesce(old.line_id, old.api_key_id)
+  FROM store.api_keys AS old
+ WHERE successor.api_key_id = %(successor_id)s::uuid AND old.api_key_id = %(api_key_id)s::uuid;
+
 -- name: revoke
 UPDATE store.api_keys SET revoked_at = clock_timestamp()
  WHERE api_key_id = %(api_key_id)s::uuid AND revoked_at IS NULL

@@ -62,6 +62,8 @@ COMMANDS = [
     *(("keys", name) for name in ("create", "list", "rotate", "revoke", "delete")),
     ("credits",),
     *(("credits", name) for name in ("grant", "balance", "entries", "check")),
+    ("ledger",),
+    ("ledger", "verify"),
     ("models",),
     ("models", "show"),
     ("plans",),

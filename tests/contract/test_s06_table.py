@@ -60,8 +60,8 @@ CONTRACT = [
     ("BSE5005", "output_persist_failed", 500, False),
     ("BSE5006", "generation_expired", 504, False),
 ]
-# Ours, in a family of the contract: a limit that operators set.
-OURS = [("BSE1010", "spending_limit_reached", 402, False)]
+# Ours, in families of the contract: a limit that operators set, and a model without a price.
+OURS = [("BSE1010", "spending_limit_reached", 402, False), ("BSE2018", "model_unpriced", 422, False)]
 # Ours, outside the compatibility promise: the operator API alone answers them.
 OPERATOR_API = [("BSE3006", "resource_not_found", 404, False), ("BSE3007", "conflict", 409, False)]
 

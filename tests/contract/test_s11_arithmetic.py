@@ -46,8 +46,8 @@ class Ask:
         return f"{self.model.identifier}?{wishes}"
 
 
-# One of each way to price: flat and by tier, by the second and not, with and without sound. Estimates and holds come from
-# one function, so more of them would only take longer.
+# One of each way to price: flat and by tier, by the second and not, with and without sound. Estimates and holds come
+# from one function, so more of them would only take longer.
 MODELS = [
     CATALOG.model(name)
     for name in (

@@ -112,7 +112,7 @@ def test_the_price_of_the_day_holds(day: date | None, version: str):
     assert quote(with_prices("bfl/flux-schnell", first, second), {}, 1, on=day).price_version == version
 
 
-def test_nothing_is_sold_before_it_has_a_price():
+def test_bse2018_nothing_is_sold_before_it_has_a_price():
     model = with_prices("bfl/flux-schnell", a_price(1, date(2026, 2, 1), Unit.GENERATION, 1_000))
 
     with pytest.raises(ModelUnpriced, match="before 2026-02-01"):

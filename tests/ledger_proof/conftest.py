@@ -43,6 +43,7 @@ async def take_the_guards_down(conn: AsyncConnection[Any]) -> None:
 
 
 async def damage(conn: AsyncConnection[Any], statement: str, account_id: str) -> None:
-    """Change the books of an account by hand. `%(account)s` is the account."""
+    """Change the books of an account by hand. `mine` are its rows, `%(account)s` is its id."""
+    statement = statement.replace("mine", "account_id = %(account)s")
     changed = await conn.execute(statement, {"account": account_id})  # type: ignore[arg-type]
     assert changed.rowcount >= 1, "this damage hits nothing"

@@ -87,96 +87,92 @@ async def test_progress_is_told_after_each_batch(conn: Conn, books: str) -> None
 
 KINDS = {
     "an amount was changed": (
-        "UPDATE ledger.transfers SET amount_micros = amount_micros + 1 WHERE account_id = %(account)s AND operation = 'settle'"
-        " AND debit_number = (SELECT min(debit_number) FROM ledger.transfers WHERE account_id = %(account)s"
+        "UPDATE ledger.transfers SET amount_micros = amount_micros + 1 WHERE mine AND operation = 'settle'"
+        " AND debit_number = (SELECT min(debit_number) FROM ledger.transfers WHERE mine"
         " AND operation = 'settle')",
         "INV-4",
         r"Entry \d+ of the (held|revenue) balance.* of account {account} moves",
     ),
     "an entry's balance was changed": (
-        "UPDATE ledger.transfers SET credit_balance_micros = credit_balance_micros - 5 WHERE account_id = %(account)s"
+        "UPDATE ledger.transfers SET credit_balance_micros = credit_balance_micros - 5 WHERE mine"
         " AND operation = 'grant'",
         "INV-4",
         r"Entry 1 of the available balance.* of account {account} moves 10,000,000 .* says 9,999,995 micro-credits",
     ),
     "a transfer was removed": (
-        "DELETE FROM ledger.transfers WHERE account_id = %(account)s AND operation = 'reserve' AND transfer_id ="
-        " (SELECT min(transfer_id) FROM ledger.transfers WHERE account_id = %(account)s AND operation = 'reserve')",
+        "DELETE FROM ledger.transfers WHERE mine AND operation = 'reserve' AND transfer_id ="
+        " (SELECT min(transfer_id) FROM ledger.transfers WHERE mine AND operation = 'reserve')",
         "INV-20",
         r"In the (available|held) balance.* of account {account} entry \d+ follows entry \d+: entry \d+ is missing",
     ),
     "the last transfers were removed": (
-        "DELETE FROM ledger.transfers WHERE account_id = %(account)s AND transfer_id ="
-        " (SELECT max(transfer_id) FROM ledger.transfers WHERE account_id = %(account)s)",
+        "DELETE FROM ledger.transfers WHERE mine AND transfer_id ="
+        " (SELECT max(transfer_id) FROM ledger.transfers WHERE mine)",
         "INV-4",
         r"balance.* of account {account} stands at .* after \d+ entries; its entries are \d+ and sum to",
     ),
     "every transfer was removed": (
-        "DELETE FROM ledger.transfers WHERE account_id = %(account)s",
+        "DELETE FROM ledger.transfers WHERE mine",
         "INV-4",
         r"of account {account} stands at .* its entries are 0 and sum to 0 micro-credits",
     ),
     "a transfer was added": (
         "INSERT INTO ledger.transfers (transfer_id, amount_micros, debit_number, debit_balance_micros, credit_number,"
         " credit_balance_micros, created_at, debit, credit, operation, account_id, key)"
-        " SELECT nextval('ledger.transfer_ids'), 7, 2, -10000007, 99, 7, now(), 'payment', 'available', 'grant', %(account)s,"
-        " 'made up'",
+        " SELECT nextval('ledger.transfer_ids'), 7, 2, -10000007, 99, 7, now(), 'payment', 'available', 'grant',"
+        " %(account)s, 'made up'",
         "INV-20",
         r"of account {account} entry \d+ follows entry \d+: entry \d+ is missing",
     ),
     "a number was changed": (
-        "UPDATE ledger.transfers SET debit_number = debit_number + 100 WHERE account_id = %(account)s AND operation = 'shortfall'"
-        "",
+        "UPDATE ledger.transfers SET debit_number = debit_number + 100 WHERE mine AND operation = 'shortfall'",
         "INV-20",
         r"In the debt balance.* of account {account} entry 101 follows entry 0: entry 1 is missing",
     ),
     "a transfer goes nowhere": (
-        "UPDATE ledger.transfers SET credit = debit WHERE account_id = %(account)s AND operation = 'grant'",
+        "UPDATE ledger.transfers SET credit = debit WHERE mine AND operation = 'grant'",
         "INV-3",
         r"Transfer \d+ of account {account} .* from promotion to promotion, which is no transfer",
     ),
     "a stored balance was changed": (
-        "UPDATE ledger.accounts SET balance_micros = balance_micros + 1 WHERE account_id = %(account)s AND kind = 'revenue'"
-        "",
+        "UPDATE ledger.accounts SET balance_micros = balance_micros + 1 WHERE mine AND kind = 'revenue'",
         "INV-4",
         r"The revenue balance.* of account {account} stands at",
     ),
     "a stored count was changed": (
-        "UPDATE ledger.accounts SET entry_count = entry_count + 1 WHERE account_id = %(account)s AND kind = 'available'"
-        "",
+        "UPDATE ledger.accounts SET entry_count = entry_count + 1 WHERE mine AND kind = 'available'",
         "INV-4",
         r"The available balance.* of account {account} stands at .* after \d+ entries; its entries are \d+",
     ),
     "a ledger account was removed": (
-        "DELETE FROM ledger.accounts WHERE account_id = %(account)s AND kind = 'debt'",
+        "DELETE FROM ledger.accounts WHERE mine AND kind = 'debt'",
         "INV-4",
         r"The debt balance.* of account {account} has 1 entries and is not there",
     ),
     "a hold's amount was changed": (
-        "UPDATE ledger.holds SET amount_micros = amount_micros + 1 WHERE account_id = %(account)s AND state = 'held'",
+        "UPDATE ledger.holds SET amount_micros = amount_micros + 1 WHERE mine AND state = 'held'",
         "INV-8/INV-11",
         r"The hold of work .*, of account {account} is held: held",
     ),
     "an ended hold was opened again": (
-        "UPDATE ledger.holds SET state = 'held' WHERE account_id = %(account)s AND state = 'settled' AND corrected_at IS NULL"
+        "UPDATE ledger.holds SET state = 'held' WHERE mine AND state = 'settled' AND corrected_at IS NULL"
         " AND amount_micros > 0",
         "INV-8/INV-11",
         r"of account {account} is held: .* its transfers say",
     ),
     "an open hold was ended": (
-        "UPDATE ledger.holds SET state = 'released', released_micros = amount_micros WHERE account_id = %(account)s"
-        " AND state = 'held'",
+        "UPDATE ledger.holds SET state = 'released', released_micros = amount_micros WHERE mine AND state = 'held'",
         "INV-8/INV-11",
         r"of account {account} is released",
     ),
     "a settlement was doubled": (
-        "UPDATE ledger.holds SET settled_micros = 2 * settled_micros WHERE account_id = %(account)s AND state = 'settled'"
+        "UPDATE ledger.holds SET settled_micros = 2 * settled_micros WHERE mine AND state = 'settled'"
         " AND amount_micros > 0",
         "INV-8/INV-11",
         r"of account {account} is settled",
     ),
     "a hold was removed": (
-        "DELETE FROM ledger.holds WHERE account_id = %(account)s AND amount_micros > 0",
+        "DELETE FROM ledger.holds WHERE mine AND amount_micros > 0",
         "INV-15",
         r"Credits moved for work .*, of account {account}; it has no hold",
     ),
@@ -187,29 +183,30 @@ KINDS = {
         r"of account {account} is held: held 5 micro-credits",
     ),
     "a grant's amount was changed": (
-        "UPDATE ledger.grants SET amount_micros = 1 WHERE account_id = %(account)s",
+        "UPDATE ledger.grants SET amount_micros = 1 WHERE mine",
         "INV-7/INV-14",
-        r"The grant 'promo:.*' of account {account} is of 1 micro-credits from promotion; its transfer moved 10,000,000",
+        r"The grant 'promo:.*' of account {account} is of 1 micro-credits from promotion; its transfer "
+        r"moved 10,000,000",
     ),
     "a grant was removed": (
-        "DELETE FROM ledger.grants WHERE account_id = %(account)s",
+        "DELETE FROM ledger.grants WHERE mine",
         "INV-7/INV-14",
         r"Entry 1 of the available balance of account {account} grants credits; nothing was granted",
     ),
     "a grant that never moved was added": (
-        "INSERT INTO ledger.grants (key, account_id, amount_micros, source) SELECT 'never moved', %(account)s, 3, 'payment'"
-        "",
+        "INSERT INTO ledger.grants (key, account_id, amount_micros, source) SELECT 'never moved', %(account)s,"
+        " 3, 'payment'",
         "INV-7/INV-14",
         r"The grant 'never moved' of account {account} moved credits 0 times",
     ),
     "a delivered generation was charged another amount": (
-        "UPDATE store.generations SET settled_microcredits = 9 WHERE account_id = %(account)s AND status = 'succeeded'",
+        "UPDATE store.generations SET settled_microcredits = 9 WHERE mine AND status = 'succeeded'",
         "INV-28/INV-29",
         r"Generation .* of account {account} was charged 9 micro-credits; its hold settled 0",
     ),
     "a failed generation says that it was delivered": (
         "UPDATE store.generations SET status = 'succeeded', settled_microcredits = 0, error_code = NULL,"
-        " error_message = NULL WHERE account_id = %(account)s AND status = 'failed'",
+        " error_message = NULL WHERE mine AND status = 'failed'",
         "INV-28/INV-29",
         r"Generation .* of account {account} is succeeded and its hold is released",
     ),
