@@ -134,6 +134,7 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
                 reconciliation.end_lost_generations,
                 reconciliation.find_lost_deliveries,
                 reconciliation.purge_idempotency_keys,
+                reconciliation.end_overdue_holds,
                 reconciliation.report_overdue_holds,
                 retention.sweep_accounts,
                 retention.forget_request_writers,

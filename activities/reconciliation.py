@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
+from psycopg import AsyncConnection
 from temporalio import activity
 from temporalio.service import RPCError
 
 from activities.failures import named_failures
 from activities.heartbeat import heartbeating
 from domain import ending
-from domain.errors import ControlPlaneError
+from domain.errors import ControlPlaneError, GenerationNotFound
+from domain.generation import GenerationStatus
 from store import generations, idempotency, ledger, webhooks
 from store.connection import Pool, single
 
@@ -41,6 +44,7 @@ class SweptPage:
     ended: int
     deliveries: list[str] = field(default_factory=list)  # to be rung
     next_after: str | None = None  # the cursor of the next page; None: this was the last one
+    still_open: int = 0  # holds past their deadline that were left to a running workflow
 
 
 class ReconciliationActivities:
@@ -114,9 +118,58 @@ class ReconciliationActivities:
                 return await idempotency.purge(conn, limit=PURGE_ROWS) == PURGE_ROWS
 
     @activity.defn
+    async def end_overdue_holds(self, after: str | None) -> SweptPage:
+        """Release the holds past their deadline whose workflow is gone, with the generation where one is recorded. A
+        running workflow is asked for, never overtaken: it releases its hold itself, and until then it is an alarm.
+        """
+        released, still_open, deliveries = 0, 0, list[str]()
+        with named_failures(), heartbeating():
+            async with single(self._pool) as conn:
+                last = await _hold_named(conn, after) if after else None
+                page = await ledger.overdue(conn, after=last, limit=self._page_rows)
+            for hold in page:
+                still_open += 1
+                with _left_to_the_next_sweep("hold", hold.work_id):
+                    if await self._generation_execution(hold.work_id) is Execution.RUNNING:
+                        log.error(
+                            "hold_overdue work=%s account=%s since=%s", hold.work_id, hold.account_id, hold.expires_at
+                        )
+                        continue
+                    rung = await self._end_hold(hold)
+                    if rung is not None:
+                        log.warning("hold_expired work=%s account=%s", hold.work_id, hold.account_id)
+                        released, still_open = released + 1, still_open - 1
+                        deliveries += rung
+        next_after = self._next_after([f"{hold.account_id} {hold.work_id} {hold.try_number}" for hold in page])
+        return SweptPage(released, deliveries, next_after, still_open)
+
+    async def _end_hold(self, hold: ledger.Hold) -> list[str] | None:
+        """The deliveries to be rung; None for one that must be settled, which nobody but a person may do now."""
+        deliveries: list[str] = []
+        async with single(self._pool) as conn:
+            try:
+                finished = await generations.finish(
+                    conn, ending.expired(generation_id=hold.work_id, account_id=hold.account_id)
+                )
+            except GenerationNotFound:
+                pass
+            else:
+                if finished.status is GenerationStatus.SUCCEEDED:
+                    log.error("hold_of_a_delivered_generation work=%s account=%s", hold.work_id, hold.account_id)
+                    return None
+                deliveries = finished.deliveries
+            await ledger.release(
+                conn,
+                account_id=hold.account_id,
+                work_id=hold.work_id,
+                try_number=hold.try_number,
+                reason=ledger.EXPIRED,
+            )
+        return deliveries
+
+    @activity.defn
     async def report_overdue_holds(self) -> int:
-        """Log the oldest holds that are open past their deadline, as an alarm: after `end_lost_generations` these are
-        of generations that run far too long, or that cannot be ended."""
+        """Log the oldest holds that are open past their deadline. For sweeps that began before `end_overdue_holds`."""
         with named_failures():
             async with single(self._pool) as conn:
                 holds = await ledger.overdue(conn, limit=self._page_rows)
@@ -138,6 +191,12 @@ class ReconciliationActivities:
 
     def _next_after(self, ids: list[str]) -> str | None:
         return ids[-1] if len(ids) == self._page_rows else None
+
+
+async def _hold_named(conn: AsyncConnection[Any], name: str) -> ledger.Hold | None:
+    """Where a page ended: holds are kept, and their deadlines are fixed."""
+    account_id, work_id, try_number = name.split()
+    return await ledger.hold(conn, account_id=account_id, work_id=work_id, try_number=int(try_number))
 
 
 @contextmanager

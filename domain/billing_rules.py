@@ -130,7 +130,9 @@ class _Owed:
                 self._add(ClawBack(key, self._left) if self._left else Remember(key))
                 if self.granted and purchase.state is PurchaseState.UNCOLLECTIBLE:
                     self._add(Freeze(f"{key}:frozen"))
-        standing = sorted((one for one in purchase.refunds if not one.failed), key=lambda one: (one.created, one.refund_id))
+        standing = sorted(
+            (one for one in purchase.refunds if not one.failed), key=lambda one: (one.created, one.refund_id)
+        )
         whole = sum(one.amount for one in standing) >= purchase.paid
         for refund in standing:
             rest = whole and all(_refund_key(other.refund_id) in self.recorded for other in standing if other != refund)
@@ -166,7 +168,9 @@ class _Owed:
         held = self.recorded.get(_dispute_key(dispute, "held"))
         if held is None or self._has_ended(dispute.dispute_id):
             return
-        self._add(EndDispute(_dispute_key(dispute, "lost" if lost else "restored"), held.amount, dispute.dispute_id, lost))
+        self._add(
+            EndDispute(_dispute_key(dispute, "lost" if lost else "restored"), held.amount, dispute.dispute_id, lost)
+        )
 
     def _has_ended(self, dispute_id: str) -> bool:
         return any(f"stripe:dispute:{dispute_id}:{end}" in self.recorded for end in ("lost", "restored"))

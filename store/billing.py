@@ -1,6 +1,6 @@
 """What came from Stripe: events, the customers that accounts are linked to, subscriptions, and where reconciling has come.
 
-    received ── applied | ignored | parked ── (tried again) applied | ignored
+received ── applied | ignored | parked ── (tried again) applied | ignored
 """
 
 from __future__ import annotations
@@ -123,9 +123,7 @@ async def unstarted(conn: AsyncConnection[Any], *, older_than: timedelta, limit:
 
 async def end_event(conn: AsyncConnection[Any], event_id: str, state: EventState) -> None:
     """Applied or ignored: in the transaction of what was applied."""
-    await conn.execute(
-        _QUERIES["end_event"], {"event_id": event_id, "state": state, "reason": None, "message": None}
-    )
+    await conn.execute(_QUERIES["end_event"], {"event_id": event_id, "state": state, "reason": None, "message": None})
 
 
 async def park(conn: AsyncConnection[Any], event_id: str, parked: Parked) -> None:

@@ -120,9 +120,7 @@ async def _apply(conn: AsyncConnection[Any], account_id: str, payment_key: str, 
         case Grant(key, amount, note):
             word = await _grant(conn, account_id, key, amount, note)
         case ClawBack(key, amount):
-            word = await ledger.claw_back(
-                conn, account_id=account_id, amount=amount, payment_key=payment_key, key=key
-            )
+            word = await ledger.claw_back(conn, account_id=account_id, amount=amount, payment_key=payment_key, key=key)
         case RestoreClawBack(key, _, clawback_key):
             word = await ledger.restore_clawback(conn, account_id=account_id, clawback_key=clawback_key, key=key)
         case HoldDisputed(key, amount, dispute_id):
@@ -166,9 +164,7 @@ async def _top_up(conn: AsyncConnection[Any], purchase: Purchase) -> None:
     await top_ups.ended(conn, purchase.source_id, paid=paid)
 
 
-async def _subscription(
-    conn: AsyncConnection[Any], found: Subscription, looked_at: datetime, offers: Offers
-) -> None:
+async def _subscription(conn: AsyncConnection[Any], found: Subscription, looked_at: datetime, offers: Offers) -> None:
     account_id = await billing.account_of(conn, found.customer_id)
     if account_id is None:
         raise Parked(Reason.CUSTOMER_UNKNOWN, f"No account is linked to the customer {found.customer_id}.")

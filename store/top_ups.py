@@ -40,9 +40,7 @@ async def rule(conn: AsyncConnection[Any], account_id: str) -> Rule | None:
         return await cursor.fetchone()
 
 
-async def set_rule(
-    conn: AsyncConnection[Any], account_id: str, *, enabled: bool, amount: int, daily_max: int
-) -> None:
+async def set_rule(conn: AsyncConnection[Any], account_id: str, *, enabled: bool, amount: int, daily_max: int) -> None:
     """Also what starts it again after it was stopped."""
     parameters = {"account_id": account_id, "enabled": enabled, "amount": amount, "daily_max": daily_max}
     await conn.execute(_QUERIES["set_rule"], parameters)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling, Scheduling
 from xdist.workermanage import WorkerController
 
 from tests.support.stack import StackProcess
+
+# How long an example takes tells about the machine and what else runs on it.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 STACKS = ("tests/cli/", "tests/end_to_end/")  # start whole stacks: never two of these side by side
 LONGEST_FIRST = (  # so that neither process is left with one of them at the end

@@ -12,6 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.webhooks import WebhookActivities
     from workflows import options
 
+_HOLDS_ARE_ENDED = "holds-are-ended"  # sweeps that began before this only reported them
+
 
 @dataclass(frozen=True)
 class Reconciled:
@@ -20,7 +22,8 @@ class Reconciled:
     generations_expired: int
     deliveries_rung: int  # of those that were never started
     deliveries_given_up: int
-    holds_overdue: int
+    holds_overdue: int  # left open: their workflow runs, or they could not be ended
+    holds_released: int = 0  # those whose workflow was gone
 
 
 @workflow.defn
@@ -39,7 +42,14 @@ class ReconciliationWorkflow:
             given_up += page.ended
         while await self._purge_idempotency_keys():
             pass
-        return Reconciled(expired, rung, given_up, await self._report_overdue_holds())
+        if not workflow.patched(_HOLDS_ARE_ENDED):
+            return Reconciled(expired, rung, given_up, await self._report_overdue_holds())
+        overdue = released = 0
+        async for page in _pages(self._end_overdue_holds):
+            await self._ring(page.deliveries)
+            released += page.ended
+            overdue += page.still_open
+        return Reconciled(expired, rung, given_up, overdue, released)
 
     async def _end_lost_generations(self, after: str | None) -> SweptPage:
         return await workflow.execute_activity_method(
@@ -49,6 +59,11 @@ class ReconciliationWorkflow:
     async def _find_lost_deliveries(self, after: str | None) -> SweptPage:
         return await workflow.execute_activity_method(
             ReconciliationActivities.find_lost_deliveries, after, **options.SWEEP
+        )
+
+    async def _end_overdue_holds(self, after: str | None) -> SweptPage:
+        return await workflow.execute_activity_method(
+            ReconciliationActivities.end_overdue_holds, after, **options.SWEEP
         )
 
     async def _ring(self, deliveries: list[str]) -> None:

@@ -6,6 +6,7 @@ from sandbox.stripe import payments
 from sandbox.stripe.clock import when
 from sandbox.stripe.invoices import subscription_of
 from sandbox.stripe.store import Doc
+from sandbox.stripe.subscribing import end
 from sandbox.stripe.world import World
 
 RETRIES_AFTER_S = (3 * 86400, 5 * 86400, 7 * 86400)  # after the first try, then after each that failed; then it ends
@@ -159,8 +160,6 @@ def _failed(world: World, invoice: Doc, error: Doc, *, retries: bool) -> None:
     if subscription is None or first or not retries:
         return
     if again is None and tries > len(RETRIES_AFTER_S):
-        from sandbox.stripe.subscriptions import end  # the last failure ends what this invoice is of
-
         end(world, subscription, "payment_failed")
     elif subscription["status"] in {"active", "trialing"}:
         _status(world, subscription, "past_due")

@@ -6,6 +6,7 @@ from sandbox.stripe.cards import attach, method_of
 from sandbox.stripe.operations import Call, Operations, page
 from sandbox.stripe.problems import invalid, missing
 from sandbox.stripe.store import Doc
+from sandbox.stripe.subscribing import end
 from sandbox.stripe.world import World, token, with_metadata
 
 OPERATIONS = Operations()
@@ -42,8 +43,6 @@ def read(world: World, call: Call) -> Doc:
 @OPERATIONS.add("DELETE", "/customers/{id}")
 def delete(world: World, call: Call) -> Doc:
     """Its subscriptions end with it."""
-    from sandbox.stripe.subscriptions import end  # customers are what subscriptions are made of
-
     doc = living(world, call.id, None)
     for subscription in world.find("subscription", customer=doc["id"]):
         if subscription["status"] != "canceled":

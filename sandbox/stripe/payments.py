@@ -93,12 +93,12 @@ def attempt(world: World, intent: Doc, method: Doc, *, off_session: bool) -> Doc
     if behaves in _DECLINES:
         return decline(world, intent, method, behaves)
     if behaves == "takes_days":
-        charge = _new_charge(world, intent, method, "pending")
+        charge = new_charge(world, intent, method, "pending")
         world.save(intent, {"status": "processing", "latest_charge": charge["id"]})
         world.happened("payment_intent.processing", intent)
         world.happened("charge.pending", charge)
         return None
-    succeed(world, intent, _new_charge(world, intent, method, "pending"), method)
+    succeed(world, intent, new_charge(world, intent, method, "pending"), method)
     return None
 
 
@@ -123,7 +123,7 @@ def succeed(world: World, intent: Doc, charge: Doc, method: Doc) -> None:
 def decline(world: World, intent: Doc, method: Doc, behaves: str, charge: Doc | None = None) -> Doc:
     """The attempt failed: the intent wants another method."""
     code, decline_code, message = _DECLINES[behaves]
-    charge = charge or _new_charge(world, intent, method, "failed")
+    charge = charge or new_charge(world, intent, method, "failed")
     failure = {"failure_code": code, "failure_message": message, "outcome": _outcome(decline_code)}
     world.save(charge, {"status": "failed", **failure})
     error: dict[str, Any] = {"code": code, "decline_code": decline_code, "message": message, "charge": charge["id"]}
@@ -142,7 +142,7 @@ def cancel(world: World, intent: Doc, reason: str | None) -> None:
     world.happened("payment_intent.canceled", intent)
 
 
-def _new_charge(world: World, intent: Doc, method: Doc, status: str) -> Doc:
+def new_charge(world: World, intent: Doc, method: Doc, status: str) -> Doc:
     kind = method["type"]
     charge = world.new(
         "charge",

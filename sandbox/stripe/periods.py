@@ -5,11 +5,12 @@ from __future__ import annotations
 import calendar
 from datetime import UTC, datetime, timedelta
 
-from sandbox.stripe import collecting, subscriptions
+from sandbox.stripe import collecting
 from sandbox.stripe.clock import when
 from sandbox.stripe.invoices import draft, finalize, line, of_subscription_item
 from sandbox.stripe.invoicing import pending_lines
 from sandbox.stripe.store import Doc
+from sandbox.stripe.subscribing import end
 from sandbox.stripe.world import World
 
 _TRIAL_WARNING_S = 3 * 86400
@@ -31,8 +32,7 @@ def begin(world: World, subscription: Doc, *, off_session: bool, pays: bool = Tr
     """The first period, or the trial. The error of a declined payment."""
     items, now = subscription["items"]["data"], world.now_of(subscription["customer"])
     trial_end = subscription["trial_end"]
-    end = trial_end or later(now, items[0]["price"]["recurring"], now)
-    _set_period(world, subscription, now, end)
+    _set_period(world, subscription, now, trial_end or later(now, items[0]["price"]["recurring"], now))
     if trial_end:
         world.wake(subscription, "trial_ends_soon", max(now, trial_end - _TRIAL_WARNING_S), subscription["customer"])
     world.happened("customer.subscription.created", subscription)
@@ -68,7 +68,7 @@ def period_ends(world: World, subscription: Doc) -> None:
     if subscription["status"] in {"canceled", "incomplete_expired", "paused", "incomplete"}:
         return
     if subscription["cancel_at_period_end"]:
-        subscriptions.end(world, subscription, "cancellation_requested")
+        end(world, subscription, "cancellation_requested")
         return
     renew(world, subscription, "subscription_cycle")
 
@@ -135,8 +135,8 @@ def _line(subscription: Doc, item: Doc, *, trial: bool) -> Doc:
     )
 
 
-def _set_period(world: World, subscription: Doc, start: int, end: int) -> None:
+def _set_period(world: World, subscription: Doc, start: int, until: int) -> None:
     for item in subscription["items"]["data"]:
-        item |= {"current_period_start": start, "current_period_end": end}
+        item |= {"current_period_start": start, "current_period_end": until}
     world.save(subscription)
-    world.wake(subscription, "period", end, subscription["customer"])
+    world.wake(subscription, "period", until, subscription["customer"])

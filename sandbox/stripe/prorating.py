@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.stripe import collecting, subscriptions
+from sandbox.stripe import collecting, subscribing
 from sandbox.stripe.invoices import draft, finalize
 from sandbox.stripe.invoicing import new_item, pending_lines
 from sandbox.stripe.store import Doc
@@ -25,7 +25,7 @@ def change_items(
             unused = item["price"]["unit_amount"] * item["quantity"]
             _prorate(world, subscription, item["price"], item, -unused, (now, end, start))
         if item is None:
-            item = subscriptions.new_item(subscription["id"], price, quantity, now)  # noqa: PLW2901
+            item = subscribing.new_item(subscription["id"], price, quantity, now)  # noqa: PLW2901
             item |= {"current_period_start": start, "current_period_end": end}
             items.append(item)
         elif quantity == 0:

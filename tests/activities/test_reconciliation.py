@@ -91,6 +91,10 @@ class Sweeper:
     async def purge(self) -> bool:
         return bool(await ActivityEnvironment().run(self._steps.purge_idempotency_keys))
 
+    async def holds(self, after: str | None = None) -> SweptPage:
+        page: SweptPage = await ActivityEnvironment().run(self._steps.end_overdue_holds, after)
+        return page
+
     async def report(self) -> int:
         return int(await ActivityEnvironment().run(self._steps.report_overdue_holds))
 
@@ -372,18 +376,97 @@ async def someone_waits_for_a_lock(conn: Conn) -> None:
                 return
 
 
-async def test_holds_that_are_open_past_their_deadline_are_an_alarm(
+async def an_overdue_hold(conn: Conn, account_id: str, minutes: float = 1) -> str:
+    work = str(uuid.uuid4())
+    await hold(conn, account_id, work, expires_at=datetime.now(UTC) - timedelta(minutes=minutes))
+    return work
+
+
+async def an_overdue_generation(conn: Conn, account_id: str) -> GenerationRequest:
+    """Younger than what `end_lost_generations` asks about."""
+    request = await an_admitted(conn, account_id, quote_microcredits=CREDIT)
+    await conn.execute("ALTER TABLE ledger.holds DISABLE TRIGGER USER")
+    await conn.execute("UPDATE ledger.holds SET expires_at = now() WHERE work_id = %s", [request.generation_id])
+    await conn.execute("ALTER TABLE ledger.holds ENABLE ALWAYS TRIGGER rules")
+    return request
+
+
+@pytest.mark.parametrize("execution", [Execution.CLOSED, Execution.UNKNOWN])
+async def test_an_overdue_hold_whose_workflow_is_gone_is_released_and_others_stay(
+    conn: Conn, account_id: str, sweeper: Sweeper, execution: Execution
+) -> None:
+    """K12, E2."""
+    overdue, open_work = await an_overdue_hold(conn, account_id), str(uuid.uuid4())
+    await hold(conn, account_id, open_work)
+    sweeper.executions[overdue] = execution
+
+    pages = [await sweeper.holds(), await sweeper.holds()]
+
+    assert pages == [SweptPage(1), SweptPage(0)]
+    assert await standing(conn, account_id) == (9 * CREDIT, CREDIT, 0)
+    released = await ledger.hold(conn, account_id=account_id, work_id=overdue)
+    assert released is not None
+    assert released.state is ledger.HoldState.EXPIRED
+
+
+async def test_an_overdue_hold_of_a_running_workflow_is_left_to_it_and_an_alarm(
     conn: Conn, account_id: str, sweeper: Sweeper, caplog: pytest.LogCaptureFixture
 ) -> None:
-    overdue, open_work = str(uuid.uuid4()), str(uuid.uuid4())
-    await hold(conn, account_id, overdue, expires_at=datetime.now(UTC) - timedelta(minutes=1))
-    await hold(conn, account_id, open_work)
+    overdue = await an_overdue_hold(conn, account_id)
+    sweeper.executions[overdue] = Execution.RUNNING
 
-    reported = await sweeper.report()
+    page = await sweeper.holds()
 
-    assert reported == 1
+    assert page == SweptPage(0, still_open=1)
+    assert await standing(conn, account_id) == (9 * CREDIT, CREDIT, 0)
     (alarm,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert alarm.getMessage().startswith(f"hold_overdue work={overdue} account={account_id}")
+
+
+async def test_with_an_overdue_hold_its_generation_ends_and_the_customer_hears_of_it(
+    conn: Conn, account_id: str, sweeper: Sweeper
+) -> None:
+    """K12, INV-29."""
+    await an_endpoint(conn, account_id, "generation.failed")
+    lost = await an_overdue_generation(conn, account_id)
+
+    page = await sweeper.holds()
+
+    assert (page.ended, page.still_open, len(page.deliveries)) == (1, 0, 1)
+    assert await ending(conn, lost) == (GenerationStatus.FAILED, GenerationExpired.code)
+    assert await standing(conn, account_id) == (10 * CREDIT, 0, 0)
+    assert await ledger.check(conn) == []
+
+
+async def test_an_overdue_hold_that_cannot_be_asked_about_blocks_none_behind_it(
+    conn: Conn, account_id: str, own_pool: Pool
+) -> None:
+    """K13: page by page, and the next sweep goes on with what this one left."""
+    sweeper = Sweeper(own_pool, page_rows=2)
+    bad, alive, behind = [await an_overdue_hold(conn, account_id, 9 - number) for number in range(3)]
+    sweeper.executions |= {bad: does_not_answer(), alive: Execution.RUNNING}
+
+    first = await sweeper.holds()
+    second = await sweeper.holds(first.next_after)
+    sweeper.executions.clear()
+    later = await sweeper.holds()
+
+    assert first == SweptPage(0, next_after=f"{account_id} {alive} 1", still_open=2)
+    assert second == SweptPage(1)
+    assert later == SweptPage(2, next_after=f"{account_id} {alive} 1")
+    assert await standing(conn, account_id) == (10 * CREDIT, 0, 0)
+    assert [(await ledger.release(conn, account_id=account_id, work_id=behind, reason="again"))] == [
+        ledger.Released.ALREADY_RELEASED
+    ]
+
+
+async def test_sweeps_that_began_before_still_report_overdue_holds(
+    conn: Conn, account_id: str, sweeper: Sweeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    overdue = await an_overdue_hold(conn, account_id)
+
+    assert await sweeper.report() == 1
+    assert any(line.startswith(f"hold_overdue work={overdue}") for line in caplog.messages)
 
 
 # --- what Temporal knows -----------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class RunningUp:
 
     def wait_until_ready(self) -> RunningUp:
         assert self._ready.wait(UP_WITHIN_S), self.said
-        assert self.process.poll() is None, self.said
+        assert READY_LINE in self.said, self.said
         return self
 
     @property

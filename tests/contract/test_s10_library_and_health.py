@@ -67,7 +67,7 @@ async def test_10_12_the_models_have_exactly_these_members(http: httpx.AsyncClie
     data = await data_at(http, customer, "/v1/library/models")
 
     assert set(data) == {"models", "models_total"}
-    assert data["models_total"] == len(data["models"]) == len(load_catalog().models)
+    assert data["models_total"] == len(data["models"]) == len(offered())
     for model in data["models"]:
         assert set(model) == {
             "model_type",
@@ -85,6 +85,10 @@ async def test_10_12_the_models_have_exactly_these_members(http: httpx.AsyncClie
             assert schema <= SCHEMA | {"generation_resolution"}
         assert isinstance(model["schema"]["generation_output_number"], int)
         assert isinstance(model["schema"]["generation_input_file"], bool)
+
+
+def offered() -> Mapping[str, Model]:
+    return load_catalog().on(datetime.now(UTC).date()).models
 
 
 async def test_10_12_a_price_by_tier_names_its_tiers(http: httpx.AsyncClient, customer: Customer):
@@ -123,7 +127,7 @@ async def test_10_14_the_health_of_the_models_has_exactly_these_members(http: ht
 
     assert set(data) == {"service", "healthy", "models_total", "models"}
     assert data["service"] == "models"
-    assert data["models_total"] == len(data["models"]) == len(load_catalog().models)
+    assert data["models_total"] == len(data["models"]) == len(offered())
     for model in data["models"]:
         assert set(model) == {"model_identifier", "model_type", "model_pricing", "providers"}
         assert model["model_type"] in {"image", "video", "unknown"}

@@ -116,7 +116,7 @@ async def test_a_second_server_on_the_same_folder_says_so(server: EmbeddedPostgr
     server.start()
 
     with pytest.raises(EmbeddedPostgresFailed, match="already exists"):
-        EmbeddedPostgres(server.root, start_within=timedelta(seconds=0.5)).start()
+        EmbeddedPostgres(server.root, start_within=timedelta(seconds=2)).start()
 
 
 async def test_a_start_that_cannot_work_says_what_postgres_said(server: EmbeddedPostgres) -> None:

@@ -328,7 +328,15 @@ async def reconciliation_over_several_pages(client: Client) -> str:
         generations=[SweptPage(2, ["d-1"], next_after="g-2"), SweptPage(1)],
         deliveries=[SweptPage(1, ["d-2", "d-3"], next_after="d-4"), SweptPage(0, ["d-5"])],
         purges=[True, False],
-        holds_overdue=1,
+        holds=[SweptPage(0, still_open=1)],
+    )
+    return await reconcile(client, steps)
+
+
+@scenario
+async def reconciliation_ends_overdue_holds(client: Client) -> str:
+    steps = ScriptedReconciliation(
+        holds=[SweptPage(1, ["d-1"], next_after="h-1", still_open=1), SweptPage(2)],
     )
     return await reconcile(client, steps)
 

@@ -203,7 +203,7 @@ class ScriptedReconciliation:
     generations: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
     deliveries: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
     purges: list[bool] = field(default_factory=lambda: [False])
-    holds_overdue: int = 0
+    holds: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     @activity.defn
@@ -226,9 +226,9 @@ class ScriptedReconciliation:
         return self.purges.pop(0)
 
     @activity.defn
-    async def report_overdue_holds(self) -> int:
-        self.asked.append(("report", None))
-        return self.holds_overdue
+    async def end_overdue_holds(self, after: str | None) -> SweptPage:
+        self.asked.append(("holds", after))
+        return self.holds.pop(0)
 
     def all(self) -> list[Callable[..., Any]]:
         return [
@@ -236,7 +236,7 @@ class ScriptedReconciliation:
             self.find_lost_deliveries,
             self.ring_deliveries,
             self.purge_idempotency_keys,
-            self.report_overdue_holds,
+            self.end_overdue_holds,
         ]
 
 
