@@ -72,8 +72,25 @@ class Settings(BaseSettings):
     prices_file: Path | None = Field(
         None, description="YAML file with prices of your own, which hold in place of the built-in ones."
     )
+    packs_file: Path | None = Field(
+        None, description="YAML file with credit packs, subscriptions and currencies of your own."
+    )
     counters_url: SecretStr | None = Field(
         None, description="redis://... of the Valkey or Redis in which several API processes count requests together."
+    )
+
+    # payments: without a key nothing is sold here
+    stripe_key: SecretStr | None = Field(None, description="Stripe secret or restricted key: sk_..., rk_...")
+    stripe_webhook_secrets: SecretStr | None = Field(
+        None, description="whsec_... of the Stripe webhook endpoint; two, separated by a comma, while one is rotated."
+    )
+    stripe_base_url: str = Field("https://api.stripe.com", description="Stripe API address.")
+    stripe_livemode: bool = Field(False, description="Whether payments are real; events of the other mode are parked.")
+    stripe_account: str | None = Field(
+        None, description="acct_... whose Connect events are taken; without it only events of our own account are."
+    )
+    stripe_return_url: str | None = Field(
+        None, description="Where customers go after a page of Stripe's; the public address by default."
     )
 
     # artifacts

@@ -127,7 +127,7 @@ class StripeApi:
             return await self._intent(intent_id)
         if charge_id := id_of(found.get("charge")):
             return await self._charge(charge_id)
-        return Facts(bool(found.get("livemode")))
+        return Facts(found.get("livemode"))
 
     async def _warning(self, warning_id: str) -> Facts:
         facts = await self._behind(self._v1.radar.early_fraud_warnings.retrieve_async(warning_id))
@@ -147,7 +147,7 @@ class StripeApi:
         """Only its end concerns us: an account is never looked for by name or address."""
         found = await _one(self._v1.customers.retrieve_async(customer_id))
         gone = customer_id if found.get("deleted") else None
-        return Facts(bool(found.get("livemode", False)), customer_gone=gone)
+        return Facts(found.get("livemode"), customer_gone=gone)
 
     async def _taken(self, intent_id: str | None) -> Taken:
         """All refunds and disputes of a payment: a charge carries sums only."""

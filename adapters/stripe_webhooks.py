@@ -23,7 +23,7 @@ class StripeWebhooks:
         """Raises CallbackRefused: one answer whatever is wrong."""
         try:
             text = body.decode()
-            if not any([self._signed(text, signature, secret) for secret in self._secrets]):  # all, whichever fits
+            if not any(self._signed(text, signature, secret) for secret in self._secrets):
                 raise CallbackRefused("The signature does not verify.")
             return notice_of(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as malformed:

@@ -104,6 +104,7 @@ class Purchase:
     payment_intent_id: str | None = None
     references: tuple[str, ...] = ()  # the accounts that it names itself; believed in nothing, checked against the link
     pack: str | None = None  # likewise
+    top_up_id: str | None = None
     lines: tuple[Line, ...] = ()
     billing_reason: str | None = None
     failed_attempts: int = 0
@@ -147,7 +148,7 @@ class SavedMethod:
 class Facts:
     """What an event is about, as it is now. Nothing: an event that concerns nobody's money."""
 
-    livemode: bool
+    livemode: bool | None  # None: the object does not say
     purchase: Purchase | None = None
     subscription: Subscription | None = None
     method: SavedMethod | None = None
@@ -271,23 +272,20 @@ Recorded = Mapping[str, Done]  # by key: all effects of one purchase
 
 
 def did_of(effect: Effect) -> Did:
-    match effect:
-        case Grant():
-            return Did.GRANT
-        case ClawBack():
-            return Did.CLAW_BACK
-        case RestoreClawBack():
-            return Did.RESTORE
-        case HoldDisputed():
-            return Did.DISPUTE_HOLD
-        case EndDispute():
-            return Did.DISPUTE_LOST if effect.lost else Did.DISPUTE_RESTORED
-        case Freeze():
-            return Did.FREEZE
-        case StopTopUps():
-            return Did.STOP_TOP_UPS
-        case Remember():
-            return Did.REMEMBER
+    if isinstance(effect, EndDispute):
+        return Did.DISPUTE_LOST if effect.lost else Did.DISPUTE_RESTORED
+    return _DID[type(effect)]
+
+
+_DID: dict[type[Effect], Did] = {
+    Grant: Did.GRANT,
+    ClawBack: Did.CLAW_BACK,
+    RestoreClawBack: Did.RESTORE,
+    HoldDisputed: Did.DISPUTE_HOLD,
+    Freeze: Did.FREEZE,
+    StopTopUps: Did.STOP_TOP_UPS,
+    Remember: Did.REMEMBER,
+}
 
 
 class Reason(StrEnum):

@@ -21,6 +21,7 @@ from sandbox.problems import RefusalError, refusal_response, unknown_fault_respo
 from sandbox.registry import SIMULATED, model_of
 from sandbox.simulated import Parts
 from sandbox.sizes import MediaSpec, outputs
+from sandbox.stripe import StripeService
 from sandbox.submissions import Desk, Latencies
 
 
@@ -42,11 +43,16 @@ def create_app(options: Options) -> Starlette:
     bell = Bell(journal, styles, retry_scale=options.retry_scale)
     desk = Desk(journal, bell, options.latencies, lambda provider, model: model_of(provider, model).kind)
     parts = Parts(journal, desk, bell, gallery, options.retention_s)
+    services = [StripeService(options.data, retry_scale=options.retry_scale)]  # beside the providers
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         bell.resume()
+        for service in services:
+            service.resume()
         yield
+        for service in services:
+            await service.close()
         await bell.close()
         studio.close()
         journal.close()
@@ -55,6 +61,7 @@ def create_app(options: Options) -> Starlette:
         *(route for one in SIMULATED.values() for route in one.routes(parts)),
         *gallery.routes(),
         *Control(journal, bell).routes(),
+        *(route for service in services for route in service.routes()),
     ]
     handlers = {
         RefusalError: refusal_response,

@@ -1,11 +1,10 @@
-"""What came from Stripe: events, the customers that accounts are linked to, subscriptions, and where reconciling has come.
+"""What came from Stripe: events, the customers that accounts are linked to, subscriptions, and differences.
 
 received ── applied | ignored | parked ── (tried again) applied | ignored
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -185,16 +184,14 @@ async def move_cursor(conn: AsyncConnection[Any], name: str, at: datetime) -> No
     await conn.execute(_QUERIES["move_cursor"], {"name": name, "at": at})
 
 
-async def booked(
-    conn: AsyncConnection[Any], *, payment_intent_id: str | None, keys: Sequence[str] = ()
-) -> Booked | None:
+async def booked(conn: AsyncConnection[Any], payment_key: str) -> Booked | None:
     async with conn.cursor(row_factory=class_row(Booked)) as cursor:
-        await cursor.execute(_QUERIES["booked"], {"payment_intent_id": payment_intent_id, "keys": list(keys)})
+        await cursor.execute(_QUERIES["booked"], {"payment_key": payment_key})
         return await cursor.fetchone()
 
 
-async def granted_since(conn: AsyncConnection[Any], since: datetime) -> list[tuple[str, str, str]]:
-    """Payment key, payment intent and source of the payments with a grant that were first seen since then."""
+async def granted_since(conn: AsyncConnection[Any], since: datetime) -> list[tuple[str, str]]:
+    """Payment key and payment intent of the payments with a grant that were first seen since then."""
     return await (await conn.execute(_QUERIES["granted_since"], {"since": since})).fetchall()
 
 

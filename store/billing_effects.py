@@ -1,4 +1,4 @@
-"""Applies what is known of a payment, in the caller's transaction: what was recorded before decides what is still owed."""
+"""Applies what is known of a payment, in the caller's transaction: what was done before decides what is still owed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from domain.billing import (
     Freeze,
     Grant,
     HoldDisputed,
+    Movement,
     Parked,
     Purchase,
     PurchaseKind,
@@ -35,9 +36,12 @@ from domain.billing_rules import effects_of, refuse_another
 from domain.errors import ParameterOutOfRange
 from domain.offers import Offers
 from domain.plans import FALLBACK
-from store import billing, ledger, sql, top_ups
+from store import billing, ledger, ledger_payments, sql, top_ups
+from store.billing import Booked
+from store.ledger_payments import DisputeOutcome
 
 _QUERIES = sql.load("billing")
+MISSING_HERE = "missing_here"
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +52,7 @@ class LookedTooEarly(Exception):
 async def apply(
     conn: AsyncConnection[Any], event_id: str, facts: Facts, *, looked_at: datetime, offers: Offers
 ) -> list[Effect]:
-    """Everything that the facts still owe; what was applied now. Two that apply looks at one payment wait for each other.
+    """Everything that the facts still owe; what was applied now. Two at one payment wait for each other.
 
     Raises Parked and then nothing may be kept of the transaction; LookedTooEarly likewise.
     """
@@ -114,25 +118,49 @@ async def recorded(conn: AsyncConnection[Any], payment_key: str) -> Mapping[str,
     return {key: Done(Did(did), amount) for key, did, amount in rows}
 
 
+def difference(
+    movement: Movement,
+    purchase: Purchase,
+    booked: Booked | None,
+    account_id: str | None,
+    recorded: Mapping[str, Done],
+    offers: Offers,
+) -> tuple[str, str] | None:
+    """The class of a difference between a row of Stripe's books and ours, and what it is; None when they agree."""
+    where = f"{movement.source_type} {movement.source_id} of {movement.amount} {movement.currency}"
+    if booked is None:
+        return MISSING_HERE, f"Nothing is booked here for the {where}."
+    if movement.source_type == "charge" and movement.currency != booked.currency:
+        return "currency", f"Booked in {booked.currency}: the {where}."
+    if movement.source_type == "charge" and movement.amount != booked.paid_minor:
+        return "amount", f"Booked with {booked.paid_minor}: the {where}."
+    try:
+        if effects_of(purchase, account_id, recorded, offers):
+            return MISSING_HERE, f"Not everything is booked here that follows from the {where}."
+    except Parked as parked:
+        return MISSING_HERE, f"{parked.message} It is about the {where}."
+    return None
+
+
 async def _apply(conn: AsyncConnection[Any], account_id: str, payment_key: str, effect: Effect) -> None:
     """Through the ledger's operations and keys; a contradiction is for people."""
     match effect:
         case Grant(key, amount, note):
             word = await _grant(conn, account_id, key, amount, note)
         case ClawBack(key, amount):
-            word = await ledger.claw_back(conn, account_id=account_id, amount=amount, payment_key=payment_key, key=key)
+            word = await ledger_payments.claw_back(conn, account_id=account_id, amount=amount, payment_key=payment_key, key=key)
         case RestoreClawBack(key, _, clawback_key):
-            word = await ledger.restore_clawback(conn, account_id=account_id, clawback_key=clawback_key, key=key)
+            word = await ledger_payments.restore_clawback(conn, account_id=account_id, clawback_key=clawback_key, key=key)
         case HoldDisputed(key, amount, dispute_id):
-            word = await ledger.dispute_hold(
+            word = await ledger_payments.dispute_hold(
                 conn, account_id=account_id, amount=amount, dispute=dispute_id, payment_key=payment_key, key=key
             )
         case EndDispute(key, _, dispute_id, lost):
-            word = await ledger.dispute_end(
+            word = await ledger_payments.dispute_end(
                 conn,
                 account_id=account_id,
                 dispute=dispute_id,
-                outcome=ledger.DisputeOutcome.LOST if lost else ledger.DisputeOutcome.RESTORED,
+                outcome=DisputeOutcome.LOST if lost else DisputeOutcome.RESTORED,
                 key=key,
             )
         case Freeze():
@@ -161,7 +189,7 @@ async def _top_up(conn: AsyncConnection[Any], purchase: Purchase) -> None:
     if purchase.state is PurchaseState.AWAITING:
         return
     paid = purchase.state is PurchaseState.PAID
-    await top_ups.ended(conn, purchase.source_id, paid=paid)
+    await top_ups.ended(conn, purchase.top_up_id, purchase.source_id, paid=paid)
 
 
 async def _subscription(conn: AsyncConnection[Any], found: Subscription, looked_at: datetime, offers: Offers) -> None:

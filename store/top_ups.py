@@ -68,18 +68,17 @@ async def charging(conn: AsyncConnection[Any], *, limit: int = 100) -> list[Char
 
 
 async def charged(conn: AsyncConnection[Any], top_up: Charging, payment_intent_id: str, *, paid: bool | None) -> None:
-    """What Stripe answered. Refused: the rule stops until somebody enables it again. Paid: the event grants, and ends
-    it; until then no other begins."""
-    state = "failed" if paid is False else "charging"
-    parameters = {"top_up_id": top_up.top_up_id, "payment_intent_id": payment_intent_id, "state": state}
-    await conn.execute(_QUERIES["charged"], parameters)
-    if paid is False:
-        await stop(conn, top_up.account_id, because="The bank refused the payment.")
+    """What Stripe answered; None while the payment is under way: then no other begins, and an event ends it. Refused:
+    the rule stops until somebody enables it again. The credits come with the event, as for every payment."""
+    await ended(conn, top_up.top_up_id, payment_intent_id, paid=paid)
 
 
-async def ended(conn: AsyncConnection[Any], payment_intent_id: str, *, paid: bool) -> None:
+async def ended(
+    conn: AsyncConnection[Any], top_up_id: str | None, payment_intent_id: str, *, paid: bool | None
+) -> None:
     """What the payment came to, once."""
-    parameters = {"payment_intent_id": payment_intent_id, "state": "paid" if paid else "failed"}
+    state = "charging" if paid is None else "paid" if paid else "failed"
+    parameters = {"top_up_id": top_up_id, "payment_intent_id": payment_intent_id, "state": state}
     row = await (await conn.execute(_QUERIES["ended"], parameters)).fetchone()
-    if row is not None and not paid:
+    if row is not None and paid is False:
         await stop(conn, row[0], because="The bank refused the payment.")

@@ -17,6 +17,8 @@ SEARCH_ATTRIBUTES = (ACCOUNT_ID, MODEL, MEDIA_TYPE, REGION, GENERATION_STATUS, P
 
 RECONCILIATION_ID = "reconciliation"  # of the schedule; its workflows' ids begin with it
 RETENTION_ID = "retention"  # likewise
+BILLING_ID = "billing"  # likewise
+STRIPE_BOOKS_ID = "stripe-books"  # likewise
 ADMIT_UPDATE_ID = "admit"  # one per workflow, so that a repeated start joins the first admission
 
 
@@ -27,6 +29,10 @@ def provider_queue(provider: str) -> str:
 
 def delivery_workflow_id(delivery_id: str) -> str:
     return f"webhook/{delivery_id}"
+
+
+def stripe_event_workflow_id(event_id: str) -> str:
+    return f"stripe-event/{event_id}"
 
 
 def drain_workflow_id(endpoint_id: str) -> str:

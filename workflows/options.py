@@ -89,8 +89,17 @@ DELIVER: ActivityOptions = {
     "retry_policy": _UNTIL_IT_WORKS,
 }
 
+# One event of a payment service: reads there, then one short transaction; repeated until both work.
+PAYMENT_EVENT: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=2),
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": _UNTIL_IT_WORKS,
+}
+
 # Sweeps. Their steps give up soon: the next sweep begins anew. A page is many short calls, hence the heartbeat.
 RECONCILE_EVERY = timedelta(minutes=5)
+BILL_EVERY = timedelta(minutes=1)
+COMPARE_BOOKS_EVERY = timedelta(days=1)
 RETAIN_EVERY = timedelta(minutes=10)  # as the contract proposes for files that are kept for an hour
 CHORE: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),

@@ -88,7 +88,7 @@ class StripeApi:
     def _executed(
         self, request: Request, path: str, encoded: str, request_id: str, fault: Fault | None, key: str | None
     ) -> tuple[int, str]:
-        """One transaction: the effect, its events and the answer that is remembered. Raises a refusal that kept nothing."""
+        """One transaction: the effect, its events and the remembered answer. Raises a refusal that kept nothing."""
         world = self._world
         world.request_id, world.key, world.base_url = request_id, key, base_url(request)
         with world.store.transaction():

@@ -22,7 +22,9 @@ def read(world: World, call: Call) -> Doc:
 @OPERATIONS.add("GET", "/balance_transactions", f"currency payout source type created:any {OPERATIONS_PAGE}")
 def transactions(world: World, call: Call) -> Doc:
     equal = {name: call.params[name] for name in ("currency", "source", "type") if call.get(name)}
-    return page(world, call, "balance_transaction", equal | ({"_payout": call.get("payout")} if call.get("payout") else {}))
+    return page(
+        world, call, "balance_transaction", equal | ({"_payout": call.get("payout")} if call.get("payout") else {})
+    )
 
 
 def moved(world: World, source: Doc, amount: int, kind: str, *, category: str | None = None, fee: int = 0) -> Doc:
@@ -59,7 +61,9 @@ def pay_out(world: World, currency: str) -> Doc:
     open_ones = world.find("balance_transaction", _payout=None, currency=currency)
     total = sum(one["net"] for one in open_ones)
     if total <= 0:
-        raise invalid("You have insufficient funds in your Stripe account for this transfer.", code="balance_insufficient")
+        raise invalid(
+            "You have insufficient funds in your Stripe account for this transfer.", code="balance_insufficient"
+        )
     members: dict[str, Any] = {
         "amount": total,
         "application_fee": None,
@@ -90,5 +94,7 @@ def pay_out(world: World, currency: str) -> Doc:
     for event in ("payout.created", "payout.paid", "payout.reconciliation_completed"):
         world.happened(event, payout)
     amount = [{"amount": 0, "currency": currency, "source_types": {"card": 0}}]
-    world.happened("balance.available", {"object": "balance", "available": amount, "livemode": False, "pending": amount})
+    world.happened(
+        "balance.available", {"object": "balance", "available": amount, "livemode": False, "pending": amount}
+    )
     return payout

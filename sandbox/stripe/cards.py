@@ -1,6 +1,6 @@
 """Payment methods, and how each behaves when it is charged: Stripe's test cards and tokens.
 
-Source: docs.stripe.com/testing, read 2026-11.
+Source: the tokens and numbers of docs.stripe.com/testing; how each ends is that page's, in our words.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def attach(world: World, method: Doc, customer: str) -> Doc:
     if method["customer"] == customer:
         return method
     if method["customer"] is not None:
-        raise invalid("The payment method you provided has already been attached to a customer.", param="payment_method")
+        raise invalid(
+            "The payment method you provided has already been attached to a customer.", param="payment_method"
+        )
     world.save(method, {"customer": customer})
     world.happened("payment_method.attached", method)
     return method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox.stripe.clock import when
 from sandbox.stripe.customers import living
@@ -41,6 +42,9 @@ def create(world: World, call: Call) -> Doc:
         raise invalid("Invalid mode: must be one of payment, setup, or subscription", param="mode")
     if call.get("ui_mode") in {None, "hosted", "hosted_page"} and not call.get("success_url"):
         raise invalid("Missing required param: success_url.", param="success_url", code="parameter_missing")
+    for name in ("success_url", "cancel_url", "return_url"):
+        if (address := call.get(name)) and urlsplit(address).scheme not in {"http", "https"}:
+            raise invalid("Not a valid URL", param=name, code="url_invalid")
     if customer := call.get("customer"):
         living(world, customer, "customer")
         if call.get("customer_email") or call.get("customer_creation"):
@@ -70,7 +74,7 @@ def expire_session(world: World, call: Call) -> Doc:
     doc = world.get("checkout.session", call.id)
     if doc["status"] != "open":
         raise invalid(
-            f"Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status of "
+            f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of '
             f"{doc['status']}."
         )
     expire(world, doc)
@@ -92,8 +96,8 @@ def _item(world: World, given: Any, index: int, mode: str) -> Doc:
     price = price_of(world, given, param)
     if mode == "payment" and price["recurring"]:
         raise invalid(
-            "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use only "
-            "one-time prices."
+            "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use "
+            "only one-time prices."
         )
     quantity = whole(given.get("quantity", "1"), f"{param}[quantity]")
     if quantity < 1:
@@ -130,7 +134,12 @@ def _members(world: World, call: Call, mode: str, items: list[Doc], unit: str | 
         "allow_promotion_codes": call.get("allow_promotion_codes"),
         "amount_subtotal": subtotal if items else None,
         "amount_total": subtotal - off + tax + shipping if items else None,
-        "automatic_tax": {"enabled": taxed, "liability": None, "provider": None, "status": "complete" if taxed else None},
+        "automatic_tax": {
+            "enabled": taxed,
+            "liability": None,
+            "provider": None,
+            "status": "complete" if taxed else None,
+        },
         "billing_address_collection": call.get("billing_address_collection"),
         "cancel_url": call.get("cancel_url"),
         "client_reference_id": call.get("client_reference_id"),
@@ -156,7 +165,9 @@ def _members(world: World, call: Call, mode: str, items: list[Doc], unit: str | 
         "origin_context": None,
         "payment_intent": None,
         "payment_link": None,
-        "payment_method_collection": call.get("payment_method_collection", "if_required" if mode == "payment" else "always"),
+        "payment_method_collection": call.get(
+            "payment_method_collection", "if_required" if mode == "payment" else "always"
+        ),
         "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": call.get("payment_method_types") or ["card", "us_bank_account"],

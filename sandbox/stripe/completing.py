@@ -64,7 +64,12 @@ def _know_customer(world: World, session: Doc, email: str | None) -> None:
     """A subscription or a setup needs a customer; a payment without one is a guest's."""
     known = world.store.get(session["customer"]) if session["customer"] else None
     email = email or (known or {}).get("email") or session["customer_email"] or _EMAIL
-    details = {"address": {"country": "US", "postal_code": "94107"}, "email": email, "name": "Jenny Rosen", "phone": None}
+    details = {
+        "address": {"country": "US", "postal_code": "94107"},
+        "email": email,
+        "name": "Jenny Rosen",
+        "phone": None,
+    }
     world.save(session, {"customer_details": {**details, "tax_exempt": "none", "tax_ids": []}})
     if known is None and session["customer_creation"] == "always":
         known = new_customer(world, email=email, name="Jenny Rosen")
@@ -107,7 +112,9 @@ def _set_up(world: World, session: Doc, method: Doc) -> None:
 def _subscribe(world: World, session: Doc, method: Doc) -> None:
     """The first payment must succeed, or there is no subscription."""
     data = session["_subscription_data"]
-    days = whole(data["trial_period_days"], "subscription_data[trial_period_days]") if "trial_period_days" in data else 0
+    days = (
+        whole(data["trial_period_days"], "subscription_data[trial_period_days]") if "trial_period_days" in data else 0
+    )
     customer = world.get("customer", session["customer"])
     refused = _refusal(method, session)
     if refused is not None:

@@ -1,4 +1,4 @@
-"""Credit notes: an invoice lowered afterwards; with a refund inside, as credit on the customer's balance, or outside."""
+"""Credit notes: an invoice lowered afterwards: by a refund, as credit on the customer's balance, or outside."""
 
 from __future__ import annotations
 

@@ -110,8 +110,8 @@ def _apply(world: World, doc: Doc, call: Call) -> None:
         method_doc = world.get("payment_method", default, "invoice_settings[default_payment_method]")
         if method_doc["customer"] != doc["id"]:
             raise invalid(
-                f"The customer does not have a payment method with the ID {default}. The payment method must be attached "
-                "to the customer.",
+                f"The customer does not have a payment method with the ID {default}. The payment method must be "
+                "attached to the customer.",
                 param="invoice_settings[default_payment_method]",
                 code="resource_missing",
             )

@@ -15,7 +15,9 @@ OPERATIONS.reads("/webhook_endpoints", "webhook_endpoint")
 OPERATIONS.reads("/events", "event", "type types:list")
 
 
-@OPERATIONS.add("POST", "/webhook_endpoints", "url! enabled_events!:list api_version description metadata:map connect:bool")
+@OPERATIONS.add(
+    "POST", "/webhook_endpoints", "url! enabled_events!:list api_version description metadata:map connect:bool"
+)
 def create(world: World, call: Call) -> Doc:
     """The secret is told here and never again."""
     if urlsplit(call.params["url"]).scheme not in {"http", "https"}:

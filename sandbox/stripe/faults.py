@@ -76,7 +76,7 @@ def _checked(rule: Any) -> None:
         if name in rule and not (type(rule[name]) is int and rule[name] > 0):
             raise ValueError(f"{name} is a whole number above 0")
     if not isinstance(rule.get("on", "*"), str) or not isinstance(rule.get("seconds", 1), int | float):
-        raise ValueError("on is a text, seconds a number")
+        raise ValueError("on is a text, seconds a number")  # noqa: TRY004
 
 
 def _matches(pattern: str, subject: str) -> bool:

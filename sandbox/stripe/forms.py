@@ -1,7 +1,8 @@
-"""Stripe's form encoding: `items[0][price]=...&metadata[a]=b&expand[]=customer` becomes nested values, and back to types.
+"""Stripe's form encoding: `items[0][price]=...&metadata[a]=b&expand[]=customer` becomes nested values, then types.
 
 A parameter list is written as words: `customer! amount!:int metadata:map`. `!` is required; the kinds are text (none
-named), int, bool, map, list and any. Source: docs.stripe.com/api, read 2026-11.
+named), int, bool, map, list and any. Source: the encoder of the stripe package 16.1, read
+2026-11.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ OPERATIONS.reads("/setup_intents", "setup_intent", "customer payment_method")
 OPERATIONS.reads("/charges", "charge", "customer payment_intent")
 _LEAST = {"usd": 50, "eur": 50, "gbp": 30, "jpy": 50}
 _THREE_DECIMALS = {"bhd", "jod", "kwd", "omr", "tnd"}
-_CONFIRM = "payment_method off_session:any return_url error_on_requires_action:bool mandate_data:map use_stripe_sdk:bool"
+_CONFIRM = (
+    "payment_method off_session:any return_url error_on_requires_action:bool mandate_data:map use_stripe_sdk:bool"
+)
 _WAITING = {"requires_payment_method", "requires_confirmation", "requires_action"}
 
 
@@ -52,7 +54,11 @@ def create(world: World, call: Call) -> Doc:
     return _confirmed(world, doc, call) if call.get("confirm") else doc
 
 
-@OPERATIONS.add("POST", "/payment_intents/{id}", "amount:int currency customer description metadata:map payment_method setup_future_usage")
+@OPERATIONS.add(
+    "POST",
+    "/payment_intents/{id}",
+    "amount:int currency customer description metadata:map payment_method setup_future_usage",
+)
 def update(world: World, call: Call) -> Doc:
     doc = world.get("payment_intent", call.id)
     names = ("amount", "currency", "customer", "description", "payment_method", "setup_future_usage")

@@ -97,7 +97,12 @@ def draft(
             "attempt_count": 0,
             "attempted": False,
             "auto_advance": auto_advance,
-            "automatic_tax": {"enabled": tax, "liability": None, "provider": None, "status": "complete" if tax else None},
+            "automatic_tax": {
+                "enabled": tax,
+                "liability": None,
+                "provider": None,
+                "status": "complete" if tax else None,
+            },
             "automatically_finalizes_at": None,
             "billing_reason": reason,
             "collection_method": collection_method,
@@ -204,7 +209,10 @@ def finalize(world: World, doc: Doc) -> Doc:
             "status_transitions": {**doc["status_transitions"], "finalized_at": now},
         },
     )
-    changes: dict[str, Any] = {"next_invoice_sequence": customer["next_invoice_sequence"] + 1, "currency": doc["currency"]}
+    changes: dict[str, Any] = {
+        "next_invoice_sequence": customer["next_invoice_sequence"] + 1,
+        "currency": doc["currency"],
+    }
     world.save(customer, {**changes, "balance": min(0, after)})
     world.happened("invoice.finalized", doc)
     return doc

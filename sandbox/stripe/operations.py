@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +52,10 @@ class Operation:
 
 
 class Operations:
-    def __init__(self) -> None:
-        self._all: list[Operation] = []
+    def __init__(self, offered: Iterable[Operation] = ()) -> None:
+        self._all = list(offered)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Operation]:
         return iter(self._all)
 
     def add(self, method: str, path: str, words: str = "") -> Callable[[Run], Run]:
@@ -80,7 +80,7 @@ class Operations:
 
 
 def _asked(filters: str, call: Call) -> Doc:
-    """Member -> value or values wanted. `types` and `lookup_keys` are lists of what the member is called without the s."""
+    """Member -> value or values wanted. `types` is a list of what the member `type` may be."""
     named = {word.partition(":")[0]: word.endswith(":list") for word in filters.split()}
     return {
         name.removesuffix("s") if many else name: call.params[name]
@@ -93,7 +93,9 @@ def page(world: World, call: Call, kind: str, equal: Doc) -> Doc:
     """Newest first, `limit` of them (10, at most 100), from a cursor on. Raises a refusal."""
     limit = call.get("limit", 10)
     if not 1 <= limit <= _LIMIT_MAX:
-        said = "This value must be " + ("less than or equal to 100." if limit > _LIMIT_MAX else "greater than or equal to 1.")
+        said = "This value must be " + (
+            "less than or equal to 100." if limit > _LIMIT_MAX else "greater than or equal to 1."
+        )
         raise invalid(said, param="limit", code="parameter_invalid_integer")
     clauses = list(_created(call.get("created")))
     backwards = False

@@ -8,7 +8,7 @@ from sandbox.stripe import disputes
 from sandbox.stripe.balance import charge_fee, moved
 from sandbox.stripe.cards import attach, secret_of
 from sandbox.stripe.store import Doc
-from sandbox.stripe.world import World, shown, token, with_metadata
+from sandbox.stripe.world import World, shown, with_metadata
 
 _DECLINES = {
     "declines": ("card_declined", "generic_decline", "Your card was declined."),
@@ -144,7 +144,7 @@ def cancel(world: World, intent: Doc, reason: str | None) -> None:
 
 def new_charge(world: World, intent: Doc, method: Doc, status: str) -> Doc:
     kind = method["type"]
-    charge = world.new(
+    return world.new(
         "charge",
         {
             "amount": intent["amount"],
@@ -174,6 +174,7 @@ def new_charge(world: World, intent: Doc, method: Doc, status: str) -> Doc:
             "payment_method_details": {"type": kind, kind: method[kind]},
             "receipt_email": None,
             "receipt_number": None,
+            "receipt_url": None,
             "refunded": False,
             "review": None,
             "shipping": None,
@@ -186,7 +187,6 @@ def new_charge(world: World, intent: Doc, method: Doc, status: str) -> Doc:
             "transfer_group": None,
         },
     )
-    return world.save(charge, {"receipt_url": f"{world.base_url}/stripe/pay/receipts/{token(20)}"})
 
 
 def _outcome(decline_code: str | None) -> Doc:

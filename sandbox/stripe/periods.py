@@ -1,4 +1,4 @@
-"""Billing periods: what happens to a subscription when one ends, when a trial does, when the first payment stays out."""
+"""Billing periods: what happens when one ends, when a trial does, when the first payment stays out."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _invoice(world: World, subscription: Doc, reason: str, *, trial: bool = Fals
 
 def _line(subscription: Doc, item: Doc, *, trial: bool) -> Doc:
     price, quantity = item["price"], item["quantity"]
-    said = "Trial period for" if trial else f"{quantity} ×"
+    said = "Trial period for" if trial else f"{quantity} x"
     return line(
         price,
         0 if trial else price["unit_amount"] * quantity,

@@ -17,7 +17,9 @@ OPERATIONS.reads("/coupons", "coupon")
 _INTERVALS = {"day", "week", "month", "year"}
 
 
-@OPERATIONS.add("POST", "/products", "id name! active:bool description metadata:map tax_code unit_label default_price_data:map")
+@OPERATIONS.add(
+    "POST", "/products", "id name! active:bool description metadata:map tax_code unit_label default_price_data:map"
+)
 def create_product(world: World, call: Call) -> Doc:
     doc = new_product(world, call.params["name"], call.get("metadata"), call.get("id"), call.get("description"))
     if given := call.get("default_price_data"):
@@ -182,7 +184,9 @@ def _recurring(given: Any) -> Doc | None:
     if not given:
         return None
     if given.get("interval") not in _INTERVALS:
-        raise invalid("Invalid recurring[interval]: must be one of day, week, month, or year", param="recurring[interval]")
+        raise invalid(
+            "Invalid recurring[interval]: must be one of day, week, month, or year", param="recurring[interval]"
+        )
     count = _whole(given.get("interval_count", 1), "recurring[interval_count]")
     usage = {"meter": None, "trial_period_days": None, "usage_type": "licensed"}
     return {"interval": given["interval"], "interval_count": count, **usage}

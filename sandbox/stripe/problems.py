@@ -8,7 +8,7 @@ _DOCS = "https://stripe.com/docs/error-codes/"
 
 
 class StripeRefusal(Exception):
-    """The request is answered with an error. `keeps`: what was done before it stays done, and a repeat is told it again."""
+    """The request is answered with an error. `keeps`: what was done stays, and a repeat is told it again."""
 
     def __init__(self, status: int, error: dict[str, Any], *, keeps: bool = False) -> None:
         super().__init__(error.get("message"))
@@ -41,8 +41,8 @@ def unrecognized(method: str, path: str) -> StripeRefusal:
 def unauthenticated(key: str | None) -> StripeRefusal:
     if key is None:
         said = (
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer "
-            "auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
+            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
     else:
         said = f"Invalid API Key provided: {key[:8]}{'*' * 16}{key[-4:]}"
@@ -71,9 +71,7 @@ def other_endpoint(here: str, first: str) -> StripeRefusal:
 
 
 def key_in_use(key: str) -> StripeRefusal:
-    said = (
-        f"There is currently another in-progress request using this Idempotent Key: '{key}'. Please try again later."
-    )
+    said = f"There is currently another in-progress request using this Idempotent Key: '{key}'. Please try again later."
     error = {"message": said, "type": "idempotency_error", "code": "idempotency_key_in_use"}
     return StripeRefusal(409, error)
 

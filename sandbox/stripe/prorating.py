@@ -9,9 +9,7 @@ from sandbox.stripe.store import Doc
 from sandbox.stripe.world import World
 
 
-def change_items(
-    world: World, subscription: Doc, wanted: list[tuple[Doc, int, Doc | None]], *, prorates: bool
-) -> bool:
+def change_items(world: World, subscription: Doc, wanted: list[tuple[Doc, int, Doc | None]], *, prorates: bool) -> bool:
     """Make the items as wanted; whether a new period must begin, because the interval is another one.
 
     Prorations wait for the next invoice.
@@ -56,9 +54,7 @@ def invoice_now(world: World, subscription: Doc) -> Doc:
     return invoice
 
 
-def _prorate(
-    world: World, subscription: Doc, price: Doc, item: Doc, amount: int, times: tuple[int, int, int]
-) -> None:
+def _prorate(world: World, subscription: Doc, price: Doc, item: Doc, amount: int, times: tuple[int, int, int]) -> None:
     now, end, start = times
     part = round(amount * (end - now) / (end - start))
     if part == 0:

@@ -111,7 +111,7 @@ class Store:
         where, values = ["kind = ?"], [kind]
         for member, value in (equal or {}).items():
             if isinstance(value, list):
-                where.append(f"json_extract(body, '$.{member}') IN (SELECT value FROM json_each(?))")
+                where.append(f"json_extract(body, '$.{member}') IN (SELECT value FROM json_each(?))")  # noqa: S608
                 values.append(json.dumps(value))
             else:
                 where.append(f"json_extract(body, '$.{member}') IS ?")
@@ -144,9 +144,7 @@ class Store:
         self.db.execute("REPLACE INTO stripe_timers VALUES (?, ?, ?, ?)", (object_id, word, at, clock))
 
     def drop_timers(self, object_id: str, word: str | None = None) -> None:
-        self.db.execute(
-            "DELETE FROM stripe_timers WHERE object_id = ? AND word = ifnull(?, word)", (object_id, word)
-        )
+        self.db.execute("DELETE FROM stripe_timers WHERE object_id = ? AND word = ifnull(?, word)", (object_id, word))
 
     def due_timer(self, clock: str, until: int) -> tuple[str, str, int] | None:
         """The earliest (object, word, time) that is due."""

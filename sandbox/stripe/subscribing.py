@@ -32,7 +32,9 @@ def new_subscription(
     if not wanted:
         raise invalid("Missing required param: items.", param="items", code="parameter_missing")
     if any(price["recurring"] is None for price, _, _ in wanted):
-        raise invalid("The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`.")
+        raise invalid(
+            "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`."
+        )
     now, subscription_id = world.now_of(customer["id"]), new_id("subscription")
     items = [new_item(subscription_id, price, quantity, now) for price, quantity, _ in wanted]
     return world.new(

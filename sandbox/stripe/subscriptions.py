@@ -57,14 +57,14 @@ def create(world: World, call: Call) -> Doc:
     if named := call.get("default_payment_method"):
         method = attach(world, method_of(world, named, "default_payment_method"), customer["id"])
         world.save(doc, {"default_payment_method": method["id"]})
-    elif not customer["invoice_settings"]["default_payment_method"] and doc["status"] != "trialing":
-        if call.get("payment_behavior") != "default_incomplete" and call.get("collection_method") != "send_invoice":
-            raise invalid(
-                "This customer has no attached payment source or default payment method. Please consider adding a "
-                "default payment method.",
-                code="resource_missing",
-            )
     later = call.get("payment_behavior") == "default_incomplete" or call.get("collection_method") == "send_invoice"
+    pays_now = doc["status"] != "trialing" and not later
+    if pays_now and not (named or customer["invoice_settings"]["default_payment_method"]):
+        raise invalid(
+            "This customer has no attached payment source or default payment method. Please consider adding a default "
+            "payment method.",
+            code="resource_missing",
+        )
     world.save(doc, {"collection_method": call.get("collection_method", "charge_automatically")})
     error = periods.begin(world, doc, off_session=bool(call.get("off_session", True)), pays=not later)
     if error is not None and call.get("payment_behavior") == "error_if_incomplete":
@@ -74,14 +74,20 @@ def create(world: World, call: Call) -> Doc:
     return doc
 
 
-@OPERATIONS.add("POST", "/subscriptions/{id}", f"{_COMMON} pause_collection:map cancel_at cancellation_details:map billing_cycle_anchor")
+@OPERATIONS.add(
+    "POST",
+    "/subscriptions/{id}",
+    f"{_COMMON} pause_collection:map cancel_at cancellation_details:map billing_cycle_anchor",
+)
 def update(world: World, call: Call) -> Doc:
     doc = world.get("subscription", call.id)
     if doc["status"] in {"canceled", "incomplete_expired"}:
         raise invalid(f"A {doc['status']} subscription can only update its cancellation_details and metadata.")
     before = shown(doc)
     changes: dict[str, Any] = {
-        name: call.params[name] for name in ("description", "pause_collection", "default_payment_method") if name in call
+        name: call.params[name]
+        for name in ("description", "pause_collection", "default_payment_method")
+        if name in call
     }
     if "cancel_at_period_end" in call:
         ends = bool(call.get("cancel_at_period_end"))
@@ -157,7 +163,9 @@ def _wanted(world: World, given: Any, index: int, doc: Doc | None = None) -> tup
             raise invalid(f"No such subscription item: '{given['id']}'", param=f"{param}[id]", code="resource_missing")
         item = found[0]
     price = item["price"] if item and "price" not in given else price_of(world, given, param)
-    quantity = whole(given["quantity"], f"{param}[quantity]") if "quantity" in given else item["quantity"] if item else 1
+    quantity = (
+        whole(given["quantity"], f"{param}[quantity]") if "quantity" in given else item["quantity"] if item else 1
+    )
     return price, 0 if given.get("deleted") == "true" else quantity, item
 
 

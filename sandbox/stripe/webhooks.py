@@ -1,6 +1,6 @@
-"""Webhooks: which endpoint is told of an event, signed how, when, and how often. In order, unless a fault says otherwise.
+"""Webhooks: which endpoint is told of an event, signed how, when, how often. In order unless a fault says otherwise.
 
-Source: docs.stripe.com/webhooks, read 2026-11: `Stripe-Signature: t=<seconds>,v1=<hex>`, HMAC-SHA256 of `<t>.<body>`
+Source: the stripe package 16.1, read 2026-11: `Stripe-Signature: t=<seconds>,v1=<hex>`, HMAC-SHA256 of `<t>.<body>`
 with the whole secret as key, one v1 for each secret that is valid; in test mode a v0 besides.
 """
 
@@ -34,7 +34,7 @@ def signature(body: bytes, secrets: list[str], at: int) -> str:
 
 
 class Webhooks:
-    """States of a delivery: pending, held (by the control API), gathering (to be reordered), dropped, sent, given_up."""
+    """States of a delivery: pending, held (on demand), gathering (to be reordered), dropped, sent, given_up."""
 
     def __init__(self, world: World, faults: Faults, *, retry_scale: float = 1.0) -> None:
         self._world = world
@@ -49,7 +49,9 @@ class Webhooks:
     # deciding, inside the transaction of the request
 
     def _enqueue(self, event: Doc) -> None:
-        endpoints = [one for one in self._world.find("webhook_endpoint", status="enabled") if _wants(one, event["type"])]
+        endpoints = [
+            one for one in self._world.find("webhook_endpoint", status="enabled") if _wants(one, event["type"])
+        ]
         if not endpoints:
             return
         self._world.save(event, {"pending_webhooks": len(endpoints)})

@@ -69,7 +69,11 @@ class World:
 
     def new(self, kind: str, members: Doc, *, object_id: str | None = None, created: int | None = None) -> Doc:
         """Keep a new object; its id is Stripe's prefix and random letters unless given."""
-        doc: Doc = {"id": object_id or new_id(kind), "object": kind, "created": self.now if created is None else created}
+        doc: Doc = {
+            "id": object_id or new_id(kind),
+            "object": kind,
+            "created": self.now if created is None else created,
+        }
         if kind not in _NO_LIVEMODE:
             doc["livemode"] = False
         doc |= members
@@ -137,9 +141,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, dict):
         kind = value.get("object")
         hidden = INCLUDABLE.get(kind, set()) if isinstance(kind, str) else set()
-        return {
-            name: shown(one) for name, one in value.items() if not name.startswith("_") and name not in hidden
-        }
+        return {name: shown(one) for name, one in value.items() if not name.startswith("_") and name not in hidden}
     if isinstance(value, list):
         return [shown(one) for one in value]
     return value

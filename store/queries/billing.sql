@@ -109,11 +109,7 @@ INSERT INTO store.stripe_cursors (name, at) VALUES (%(name)s, %(at)s)
 ON CONFLICT (name) DO UPDATE SET at = greatest(store.stripe_cursors.at, EXCLUDED.at);
 
 -- name: booked
--- Whether this ledger knows the money object, by the keys that its effects would have.
-SELECT payment_key, currency, paid_minor
-  FROM store.stripe_payments
- WHERE payment_intent_id = %(payment_intent_id)s OR payment_key = ANY (%(keys)s)
-    OR payment_key = (SELECT payment_key FROM store.stripe_effects WHERE key = ANY (%(keys)s) LIMIT 1);
+SELECT payment_key, currency, paid_minor FROM store.stripe_payments WHERE payment_key = %(payment_key)s;
 
 -- name: differ
 INSERT INTO store.stripe_differences (source_id, difference, message)
@@ -128,7 +124,7 @@ SELECT source_id, difference, message, found_at FROM store.stripe_differences OR
 
 -- name: granted_since
 -- Payments with a grant, first seen since an instant, to be compared with what Stripe lists.
-SELECT payment_key, payment_intent_id, source_id
+SELECT payment_key, payment_intent_id
   FROM store.stripe_payments
  WHERE first_seen_at >= %(since)s AND payment_intent_id IS NOT NULL AND paid_minor > 0
    AND EXISTS (SELECT FROM store.stripe_effects AS done WHERE done.key = stripe_payments.payment_key);

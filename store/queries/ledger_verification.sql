@@ -18,7 +18,7 @@ SELECT account_id::text, transfer_id
   FROM ledger.transfers
  WHERE (account_id, transfer_id) > (%(after_account)s::uuid, %(after_transfer)s::bigint)
    AND account_id <= %(last_account)s::uuid
- ORDER BY account_id, transfer_id
+ ORDER BY transfers.account_id, transfer_id  -- not the text
 OFFSET %(rows)s::bigint - 1 LIMIT 1;
 
 -- name: entries
@@ -93,7 +93,7 @@ SELECT account_id::text, transfer_id, amount_micros, debit::text, credit::text, 
  WHERE (account_id, transfer_id) > (%(after_account)s::uuid, %(after_transfer)s::bigint)
    AND (account_id, transfer_id) <= (%(until_account)s::uuid, %(until_transfer)s::bigint)
    AND (debit = credit OR amount_micros <= 0)
- ORDER BY account_id, transfer_id LIMIT 1;
+ ORDER BY transfers.account_id, transfer_id LIMIT 1;
 
 -- name: holds_until
 SELECT account_id::text, work_id::text, try_number
@@ -101,7 +101,7 @@ SELECT account_id::text, work_id::text, try_number
  WHERE (account_id, work_id, try_number)
        > (%(after_account)s::uuid, %(after_work)s::uuid, %(after_try)s::integer)
    AND account_id <= %(last_account)s::uuid
- ORDER BY account_id, work_id, try_number
+ ORDER BY holds.account_id, holds.work_id, try_number
 OFFSET %(rows)s::bigint - 1 LIMIT 1;
 
 -- name: holds
@@ -209,7 +209,7 @@ SELECT (SELECT count(*) FROM ledger.grants
 SELECT generation_id::text FROM store.generations
  WHERE generation_id > %(after)s::uuid
    AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
- ORDER BY generation_id
+ ORDER BY generations.generation_id
 OFFSET %(rows)s::bigint - 1 LIMIT 1;
 
 -- name: generations

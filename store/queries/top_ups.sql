@@ -27,7 +27,6 @@ WITH due AS (
       FROM store.low_balance_alerts AS alert
       JOIN store.top_up_rules AS rule USING (account_id)
       JOIN store.accounts AS account USING (account_id)
-      JOIN ledger.accounts AS balance ON balance.account_id = alert.account_id AND balance.kind = 'available'
      WHERE alert.created_at > clock_timestamp() - interval '1 day'
        AND rule.enabled AND rule.payment_method_id IS NOT NULL AND account.closed_at IS NULL
        AND account.frozen_at IS NULL
@@ -48,13 +47,9 @@ SELECT top_up_id::text, account_id::text, amount_micros, customer_id, payment_me
  WHERE state = 'charging' AND payment_intent_id IS NULL AND gone_at IS NULL AND payment_method_id IS NOT NULL
  ORDER BY top_ups.created_at LIMIT %(limit)s;
 
--- name: charged
+-- name: ended
 UPDATE store.top_ups
    SET payment_intent_id = %(payment_intent_id)s, state = %(state)s,
        ended_at = CASE WHEN %(state)s <> 'charging' THEN clock_timestamp() END
- WHERE top_up_id = %(top_up_id)s::uuid AND state = 'charging';
-
--- name: ended
-UPDATE store.top_ups SET state = %(state)s, ended_at = clock_timestamp()
- WHERE payment_intent_id = %(payment_intent_id)s AND state = 'charging'
+ WHERE state = 'charging' AND (top_up_id::text = %(top_up_id)s OR payment_intent_id = %(payment_intent_id)s)
 RETURNING account_id::text;

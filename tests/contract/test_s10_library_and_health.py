@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from catalog.loader import load_catalog
+from domain.model import Model
 from tests.api.conftest import Customer
 
 SCHEMA = {

@@ -70,11 +70,12 @@ class StackProcess:
     def start(self) -> running.RunningStack:
         names = ("api", "temporal", "temporal-ui", "sandbox")
         ports = [part for name, port in zip(names, self._ports, strict=True) for part in (f"--{name}-port", port)]
+        shape = ("--stop-with-parent", "--data", str(self.data), "--latency-scale", str(self._latency_scale))
         self.data.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._spoke_before = log.tell()
             self._process = subprocess.Popen(
-                babysea("up", "--data", str(self.data), "--latency-scale", str(self._latency_scale), *ports),
+                babysea("up", *shape, *ports),
                 cwd=PROJECT,
                 env={**os.environ, **QUICK},
                 stdout=log,

@@ -1,0 +1,61 @@
+"""Periods of accounts: half-open, from an instant to the next one of the same kind, in UTC."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from domain.errors import InvalidInput
+from domain.problems import clip
+
+_NAMED = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Period:
+    """All instants from `start` on, and before `end`. Periods that meet neither overlap nor leave a gap."""
+
+    start: datetime
+    end: datetime
+
+
+def period_named(text: str) -> Period:
+    """A year, a month or a day of UTC: `2026`, `2026-11` or `2026-11-22`. Raises InvalidInput."""
+    match = _NAMED.fullmatch(text)
+    try:
+        if match:
+            year, month, day = (int(part) if part else None for part in match.groups())
+            assert year is not None
+            start = datetime(year, month or 1, day or 1, tzinfo=UTC)
+            if day:
+                return Period(start, start + timedelta(days=1))
+            if month:
+                return Period(start, datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
+            return Period(start, datetime(year + 1, 1, 1, tzinfo=UTC))
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidInput(
+        f"{clip(text)} is no period: give a year, a month or a day, like 2026, 2026-11 or 2026-11-22.",
+        details={"field": "period"},
+    )
+
+
+def period_between(start: str, end: str) -> Period:
+    """Two instants in ISO 8601 with an offset. Raises InvalidInput, also for an end that is not after the start."""
+    period = Period(_instant("from", start), _instant("to", end))
+    if period.end <= period.start:
+        raise InvalidInput("A period ends after it starts.", details={"field": "to"})
+    return period
+
+
+def _instant(field: str, text: str) -> datetime:
+    try:
+        read = datetime.fromisoformat(text)
+        if read.tzinfo is not None:
+            return read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidInput(
+        f"{field} must be a time in ISO 8601 with an offset, such as 2026-11-01T00:00:00Z.", details={"field": field}
+    )
