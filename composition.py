@@ -9,13 +9,12 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from adapters.counters import InProcessCounters, SharedCounters
+from adapters.counters import InProcessCounters
 from adapters.engine import connect
 from adapters.guarded_http import GuardedFetcher
 from adapters.input_files import FileReader
 from adapters.local_store import LocalStore
 from adapters.providers import registry
-from adapters.s3_store import S3Store
 from domain.addresses import AddressRules
 from domain.assets import ObjectStore
 from domain.generation import MediaType
@@ -47,6 +46,8 @@ def providers(settings: Settings) -> dict[str, Provider]:
 def object_store(settings: Settings, *, file_urls_key: bytes) -> ObjectStore:
     """The bucket when one is set, else the folder. Raises ValueError when neither is."""
     if settings.storage_bucket:
+        from adapters.s3_store import S3Store  # its client takes a while to load, and most deployments do without
+
         return S3Store(
             settings.storage_bucket,
             endpoint=settings.storage_endpoint,
@@ -61,8 +62,11 @@ def object_store(settings: Settings, *, file_urls_key: bytes) -> ObjectStore:
 
 def counters(settings: Settings) -> Counters:
     """Shared ones when their server is named. Without it each API process counts for itself."""
-    url = settings.counters_url
-    return SharedCounters(url.get_secret_value()) if url else InProcessCounters()
+    if settings.counters_url is None:
+        return InProcessCounters()
+    from adapters.shared_counters import SharedCounters
+
+    return SharedCounters(settings.counters_url.get_secret_value())
 
 
 def addresses(settings: Settings) -> AddressRules:

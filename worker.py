@@ -30,6 +30,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 
 import composition
 from activities.input_files import InputFileActivities
+from activities.ledger_verification import LedgerVerificationActivities
 from activities.provider import Attempt, ProviderActivities, ProviderTiming
 from activities.reconciliation import Execution, ReconciliationActivities
 from activities.records import RecordActivities
@@ -48,6 +49,7 @@ from store.connection import Pool, open_pool
 from store.webhooks import Overdue
 from workflows import names, options
 from workflows.generation import GenerationWorkflow
+from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.retention import RetentionWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
@@ -105,6 +107,7 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
         generation_execution=lambda generation_id: execution_of(parts.client, workflow_id(generation_id)),
         delivery_execution=lambda delivery: execution_of(parts.client, _sender_of(delivery)),
     )
+    verification = LedgerVerificationActivities(pool=parts.pool)
     copies = InputFileActivities(pool=parts.pool, assets=parts.store)
     retention = RetentionActivities(pool=parts.pool, assets=parts.store, plans=load_plans(settings.plans_file))
     provider_steps = ProviderActivities(
@@ -126,7 +129,7 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
         Worker(
             parts.client,
             task_queue=names.GENERATIONS_QUEUE,
-            workflows=[GenerationWorkflow, ReconciliationWorkflow, RetentionWorkflow],
+            workflows=[GenerationWorkflow, LedgerVerificationWorkflow, ReconciliationWorkflow, RetentionWorkflow],
             activities=[
                 records.admit_generation,
                 records.finish_generation,
@@ -136,6 +139,7 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
                 reconciliation.purge_idempotency_keys,
                 reconciliation.end_overdue_holds,
                 reconciliation.report_overdue_holds,
+                verification.verify_ledger,
                 retention.sweep_accounts,
                 retention.forget_request_writers,
                 copies.remove_input_files,
@@ -196,6 +200,11 @@ async def schedule_retention(client: Client) -> None:
     await _schedule(client, names.RETENTION_ID, RetentionWorkflow.run, every=options.RETAIN_EVERY)
 
 
+async def schedule_ledger_verification(client: Client) -> None:
+    run = LedgerVerificationWorkflow.run
+    await _schedule(client, names.LEDGER_VERIFICATION_ID, run, every=options.VERIFY_EVERY)
+
+
 async def _schedule(client: Client, schedule_id: str, run: Callable[..., Awaitable[Any]], *, every: timedelta) -> None:
     """Create a schedule, once per namespace. Without it the worker still does all else, so it is only logged."""
     schedule = Schedule(
@@ -251,6 +260,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             await stack.enter_async_context(worker)
         await schedule_reconciliation(client)
         await schedule_retention(client)
+        await schedule_ledger_verification(client)
         log.info("worker_ready providers=%s", ",".join(parts.providers) or "none")
         await stop.wait()
         log.info("worker_stopping")

@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from adapters.providers import registry
 from cli.errors import CommandFailed
 from embedded import running
 from embedded.config import DATA_DEFAULT, DATA_VARIABLE
-from settings import Settings
-from store.connection import Pool, open_pool
+
+if TYPE_CHECKING:  # the rest of the system is loaded by the commands that need it: help and mistakes come at once
+    from settings import Settings
+    from store.connection import Pool
 
 DataOption = Annotated[
     Path, typer.Option("--data", envvar=DATA_VARIABLE, help="Folder of the embedded stack.", show_default=True)
@@ -41,6 +42,8 @@ class Deployment:
     @asynccontextmanager
     async def database(self) -> AsyncIterator[Pool]:
         """Raises DatabaseUnavailable."""
+        from store.connection import open_pool
+
         pool = await open_pool(self.settings.database_url.get_secret_value(), size_max=4)
         try:
             yield pool
@@ -70,6 +73,9 @@ def of_stack(stack: running.RunningStack) -> Deployment:
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """What a stack gives to its own processes, read as they read it, without an `.env` file."""
+    from adapters.providers import registry
+    from settings import Settings
+
     given = {name.removeprefix("BABYSEA_").lower(): value for name, value in environment.items()}
     providers = registry.settings_from(environment)
     return Settings(_env_file=None, providers=providers, **given)  # type: ignore[call-arg, arg-type]  # texts, as read
@@ -81,6 +87,8 @@ class SettingsRefused(CommandFailed):
 
 def settings_of_environment() -> Settings:
     """From BABYSEA_* and `.env`. Raises SettingsRefused."""
+    from settings import Settings
+
     try:
         return Settings()  # type: ignore[call-arg]  # the required ones come from the environment
     except ValidationError as error:
@@ -88,6 +96,8 @@ def settings_of_environment() -> Settings:
 
 
 def _rule(problem: ErrorDetails) -> str:
+    from settings import Settings
+
     field = str(problem["loc"][0]) if problem["loc"] else None
     if field is None:  # a rule about several of them, which names them itself
         return problem["msg"].removeprefix("Value error, ")

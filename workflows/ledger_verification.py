@@ -1,0 +1,18 @@
+"""Scheduled: proves that the books balance."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.ledger_verification import LedgerVerificationActivities, LedgerVerified
+    from workflows import options
+
+
+@workflow.defn
+class LedgerVerificationWorkflow:
+    """One verification of the whole ledger. It reports and mends nothing: what is wrong needs a person."""
+
+    @workflow.run
+    async def run(self) -> LedgerVerified:
+        return await workflow.execute_activity_method(LedgerVerificationActivities.verify_ledger, **options.VERIFY)
