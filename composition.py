@@ -17,12 +17,14 @@ from adapters.local_store import LocalStore
 from adapters.providers import registry
 from domain.addresses import AddressRules
 from domain.assets import ObjectStore
+from domain.billing import Payments, WebhookVerifier
 from domain.generation import MediaType
 from domain.limits import Counters
 from domain.provider import Provider, Tools
 from domain.sealing import Keys
 from settings import Settings
 from workflows import names
+from workflows.billing import StripeEventWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 from workflows.webhook_drain import Drain, WebhookDrainWorkflow
 
@@ -83,6 +85,39 @@ async def engine(settings: Settings, *, lazy: bool = False, metrics_port: int | 
         payload_key=settings.temporal_payload_key.get_secret_value() if settings.temporal_payload_key else None,
         metrics_port=metrics_port,
         lazy=lazy,
+    )
+
+
+def payments(settings: Settings) -> Payments | None:
+    """The payment service, where there is a key for it."""
+    if settings.stripe_key is None:
+        return None
+    from adapters.stripe_api import StripeApi  # its package takes a while to load, and not every deployment sells
+
+    return StripeApi(settings.stripe_key.get_secret_value(), base_url=settings.stripe_base_url)
+
+
+def stripe_webhooks(settings: Settings) -> WebhookVerifier | None:
+    """What verifies its events, where there is a key and a secret to do it with."""
+    given = settings.stripe_webhook_secrets.get_secret_value() if settings.stripe_webhook_secrets else ""
+    secrets = [secret.strip() for secret in given.split(",") if secret.strip()]
+    if settings.stripe_key is None or not secrets:
+        return None
+    from adapters.stripe_webhooks import StripeWebhooks
+
+    return StripeWebhooks(secrets)
+
+
+async def start_stripe_event(client: Client, event_id: str, *, retry: bool = False) -> None:
+    """Start what applies an event of Stripe, or leave it to the execution that runs; `retry` wakes one that waits.
+    Raises RPCError."""
+    await client.start_workflow(
+        StripeEventWorkflow.run,
+        event_id,
+        id=names.stripe_event_workflow_id(event_id),
+        task_queue=names.BILLING_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal="retry" if retry else None,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -29,18 +30,22 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 import composition
+from activities.billing import BillingActivities
 from activities.input_files import InputFileActivities
 from activities.ledger_verification import LedgerVerificationActivities
 from activities.provider import Attempt, ProviderActivities, ProviderTiming
 from activities.reconciliation import Execution, ReconciliationActivities
 from activities.records import RecordActivities
 from activities.retention import RetentionActivities
+from activities.stripe_books import BooksActivities
 from activities.webhooks import WebhookActivities, WebhookPoster
 from adapters.guarded_http import GuardedFetcher
 from adapters.webhook_http import WebhookSender
+from catalog.packs import load_packs
 from catalog.plans import load_plans
 from domain import callback_token
 from domain.assets import Fetcher, ObjectStore
+from domain.billing import Payments
 from domain.generation import MediaType, workflow_id
 from domain.provider import Provider
 from domain.sealing import Keys
@@ -48,6 +53,7 @@ from settings import Settings
 from store.connection import Pool, open_pool
 from store.webhooks import Overdue
 from workflows import names, options
+from workflows.billing import BillingWorkflow, StripeBooksWorkflow, StripeEventWorkflow
 from workflows.generation import GenerationWorkflow
 from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
@@ -86,6 +92,7 @@ class Parts:
     fetcher: Fetcher
     sender: WebhookPoster
     settings: Settings
+    payments: Payments | None = None
 
 
 def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worker]:
@@ -159,6 +166,7 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
             workflow_runner=runner or UnsandboxedWorkflowRunner(),
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         ),
+        billing_worker(parts, runner=runner),
         *(
             Worker(
                 parts.client,
@@ -178,6 +186,41 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
             for name, provider in parts.providers.items()
         ),
     ]
+
+
+def billing_worker(parts: Parts, *, runner: WorkflowRunner | None = None) -> Worker:
+    """Payments. Without a key its steps find nothing to do."""
+    settings = parts.settings
+    offers = load_packs(load_plans(settings.plans_file), settings.packs_file)
+    start_event = partial(composition.start_stripe_event, parts.client)
+    billing = BillingActivities(
+        pool=parts.pool,
+        payments=parts.payments,
+        offers=offers,
+        livemode=settings.stripe_livemode,
+        stripe_account=settings.stripe_account,
+        start_event=start_event,
+    )
+    books = BooksActivities(
+        pool=parts.pool,
+        payments=parts.payments,
+        offers=offers,
+        livemode=settings.stripe_livemode,
+        start_event=start_event,
+    )
+    return Worker(
+        parts.client,
+        task_queue=names.BILLING_QUEUE,
+        workflows=[StripeEventWorkflow, BillingWorkflow, StripeBooksWorkflow],
+        activities=[
+            billing.process_event,
+            billing.find_missed_events,
+            billing.charge_top_ups,
+            books.compare_books,
+        ],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        graceful_shutdown_timeout=SHUTDOWN_GRACE,
+    )
 
 
 async def execution_of(client: Client, execution_id: str) -> Execution:
@@ -205,12 +248,25 @@ async def schedule_ledger_verification(client: Client) -> None:
     await _schedule(client, names.LEDGER_VERIFICATION_ID, run, every=options.VERIFY_EVERY)
 
 
-async def _schedule(client: Client, schedule_id: str, run: Callable[..., Awaitable[Any]], *, every: timedelta) -> None:
+async def schedule_billing(client: Client) -> None:
+    """Missed events and top-ups, and the comparison of the books."""
+    queue = names.BILLING_QUEUE
+    await _schedule(client, names.BILLING_ID, BillingWorkflow.run, every=options.BILL_EVERY, queue=queue)
+    books = StripeBooksWorkflow.run
+    await _schedule(client, names.STRIPE_BOOKS_ID, books, every=options.COMPARE_BOOKS_EVERY, queue=queue)
+
+
+async def _schedule(
+    client: Client,
+    schedule_id: str,
+    run: Callable[..., Awaitable[Any]],
+    *,
+    every: timedelta,
+    queue: str = names.GENERATIONS_QUEUE,
+) -> None:
     """Create a schedule, once per namespace. Without it the worker still does all else, so it is only logged."""
     schedule = Schedule(
-        action=ScheduleActionStartWorkflow(
-            run, args=[], id=schedule_id, task_queue=names.GENERATIONS_QUEUE, execution_timeout=SWEEP_MAX
-        ),
+        action=ScheduleActionStartWorkflow(run, args=[], id=schedule_id, task_queue=queue, execution_timeout=SWEEP_MAX),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
     )
@@ -255,11 +311,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             fetcher=GuardedFetcher(composition.addresses(settings)),
             sender=WebhookSender(allow_private=settings.webhook_private_addresses),
             settings=settings,
+            payments=composition.payments(settings),
         )
         for worker in workers(parts):
             await stack.enter_async_context(worker)
         await schedule_reconciliation(client)
         await schedule_retention(client)
+        if parts.payments is not None:
+            await schedule_billing(client)
         await schedule_ledger_verification(client)
         log.info("worker_ready providers=%s", ",".join(parts.providers) or "none")
         await stop.wait()

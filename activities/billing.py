@@ -59,8 +59,8 @@ class BillingActivities:
 
     @activity.defn
     async def process_event(self, event_id: str) -> Processed:
-        """Read what the event is about afresh, and apply what is owed, in one transaction with the event's end. One that
-        cannot be applied is parked, with the reason."""
+        """Read what the event is about afresh, and apply what is owed, in one transaction with the event's end.
+        One that cannot be applied is parked, with the reason."""
         with named_failures(keep_trying=True), heartbeating():
             async with single(self._pool) as conn:
                 event = await billing.known_event(conn, event_id)

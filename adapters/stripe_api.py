@@ -222,7 +222,8 @@ class StripeApi:
         try:
             made = await _one(self._v1.payment_intents.create_async(params, options), cards=True)
         except stripe.CardError as refused:
-            intent = (refused.json_body or {}).get("error", {}).get("payment_intent") or {}
+            error: Any = refused.json_body or {}
+            intent = error.get("error", {}).get("payment_intent") or {}
             return Charged(str(intent.get("id", "")), paid=False)
         status = made["status"]
         over = {"succeeded": True, "canceled": False, "requires_payment_method": False, "requires_action": False}

@@ -12,7 +12,7 @@ from stripe import SignatureVerificationError, WebhookSignature
 
 from adapters.stripe_objects import notice_of
 from domain.billing import TOLERANCE, EventNotice
-from domain.errors import CallbackRefused
+from domain.errors import InvalidInput
 
 
 class StripeWebhooks:
@@ -20,14 +20,14 @@ class StripeWebhooks:
         self._secrets = tuple(secrets)
 
     def verify(self, body: bytes, signature: str | None) -> EventNotice:
-        """Raises CallbackRefused: one answer whatever is wrong."""
+        """Raises InvalidInput: one answer whatever is wrong."""
         try:
             text = body.decode()
             if not any(self._signed(text, signature, secret) for secret in self._secrets):
-                raise CallbackRefused("The signature does not verify.")
+                raise InvalidInput("The signature of the event does not verify.")
             return notice_of(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as malformed:
-            raise CallbackRefused("The signature does not verify.") from malformed
+            raise InvalidInput("The signature of the event does not verify.") from malformed
 
     def _signed(self, text: str, signature: str | None, secret: str) -> bool:
         try:

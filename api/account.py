@@ -14,10 +14,21 @@ from api.errors import documented
 from domain.errors import AccountNotFound
 from domain.plans import FALLBACK, Plans
 from domain.pricing import credits
-from store import accounts, ledger
+from store import accounts, billing, ledger
+from store.billing import SubscriptionRow
 from store.connection import single
 
 router = APIRouter(prefix="/v1", tags=["account"])
+
+_OF_SUBSCRIPTIONS = (
+    "billing_subscription_status",
+    "billing_cancel_at_period_end",
+    "billing_currency",
+    "billing_period_starts_at",
+    "billing_period_ends_at",
+    "billing_created_at",
+    "billing_updated_at",
+)
 
 
 @router.get(
@@ -67,22 +78,35 @@ async def read_account(request: Request, caller: AccountReader, handles: Handles
     openapi_extra=samples.answering(samples.BILLING),
 )
 async def read_billing(request: Request, caller: AccountReader, handles: Handles) -> Response:
-    """The plan and the balance. Subscriptions are kept elsewhere: their fields are null."""
+    """The plan, the balance, and the subscription that the plan comes from. Without one, its fields are null."""
     async with single(handles.pool) as conn:
         balance = await ledger.balance(conn, caller.account_id)
-    data = schemas.Billing(
-        account_id=caller.account_id,
-        billing_plan=_plan_label(handles.plans, caller.account_plan),
-        billing_credit_balance=credits(balance.available),
-        billing_subscription_status=None,
-        billing_cancel_at_period_end=None,
-        billing_currency=None,
-        billing_period_starts_at=None,
-        billing_period_ends_at=None,
-        billing_created_at=None,
-        billing_updated_at=None,
+        paid = await billing.subscription_of(conn, caller.account_id)
+    data = schemas.Billing.model_validate(
+        {
+            "account_id": caller.account_id,
+            "billing_plan": _plan_label(handles.plans, caller.account_plan),
+            "billing_credit_balance": credits(balance.available),
+            **_subscription(paid),
+        }
     )
     return success(request, "Billing", data)
+
+
+def _subscription(paid: SubscriptionRow | None) -> dict[str, object]:
+    """The fields that only a subscription knows."""
+    if paid is None:
+        return dict.fromkeys(_OF_SUBSCRIPTIONS)
+    values = (
+        paid.status,
+        paid.cancel_at_period_end,
+        paid.currency and paid.currency.upper(),
+        optional_timestamp(paid.period_starts_at),
+        optional_timestamp(paid.period_ends_at),
+        timestamp(paid.created_at),
+        timestamp(paid.updated_at),
+    )
+    return dict(zip(_OF_SUBSCRIPTIONS, values, strict=True))
 
 
 def _plan_label(plans: Plans, name: str) -> str | None:

@@ -27,6 +27,7 @@ from adapters.local_store import LocalStore
 from adapters.webhook_http import AddressCheck
 from api import (
     account,
+    billing,
     callbacks,
     content,
     dependency_health,
@@ -36,6 +37,7 @@ from api import (
     health,
     inference_health,
     library,
+    stripe_webhooks,
     usage,
 )
 from api.admin.routes import ROUTERS as ADMIN_ROUTERS
@@ -52,6 +54,7 @@ from api.rate_limits import AttemptLimit, RequestLimit
 from api.request_log import RequestLog
 from api.services import Services
 from catalog.loader import load_catalog
+from catalog.packs import load_packs
 from catalog.plans import load_plans
 from domain.breaker import Thresholds
 from domain.errors import ControlPlaneError
@@ -89,6 +92,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         account,
         generations,
         callbacks,
+        stripe_webhooks,
+        billing,
         library,
         usage,
         inference_health,
@@ -192,6 +197,12 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             webhook_address=AddressCheck(allow_private=settings.webhook_private_addresses),
             start_delivery=partial(composition.start_delivery, temporal),
             start_drain=partial(composition.start_drain, temporal),
+            offers=load_packs(plans, settings.packs_file),
+            payments=composition.payments(settings),
+            stripe_webhooks=composition.stripe_webhooks(settings),
+            payment_return_url=settings.stripe_return_url or settings.public_url,
+            start_stripe_event=partial(composition.start_stripe_event, temporal),
+            retry_stripe_event=partial(composition.start_stripe_event, temporal, retry=True),
         )
         log.info("api_started region=%s providers=%s", settings.region, ",".join(providers) or "none")
         try:

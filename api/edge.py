@@ -19,7 +19,7 @@ from domain.errors import ControlPlaneError, InternalError, PayloadTooLarge
 
 BODY_BYTES_MAX = 100 * 1024
 CALLBACK_BODY_BYTES_MAX = 2**20
-CALLBACKS_PREFIX = "/v1/callbacks/"
+CALLBACKS_PREFIXES = ("/v1/callbacks/", "/v1/stripe/")
 ADMIN_PREFIX = "/admin/"  # no CORS: operators are no browsers
 
 _ALLOWED_HEADERS = (
@@ -129,7 +129,7 @@ def _path(scope: Scope) -> str:
 
 
 def _bytes_max(scope: Scope) -> int:
-    return CALLBACK_BODY_BYTES_MAX if _path(scope).startswith(CALLBACKS_PREFIX) else BODY_BYTES_MAX
+    return CALLBACK_BODY_BYTES_MAX if _path(scope).startswith(CALLBACKS_PREFIXES) else BODY_BYTES_MAX
 
 
 def _refuse_declared_length(scope: Scope) -> None:

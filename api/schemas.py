@@ -216,6 +216,34 @@ class Billing(Contract):
     billing_updated_at: str | None
 
 
+# --- buying credits -----------------------------------------------------------------------------------------------
+
+
+class Offer(Contract):
+    name: str
+    label: str
+    credits: float | None = Field(
+        description="What one of it brings; of a subscription, each period. Null: what is paid."
+    )
+
+
+class Offers(Contract):
+    packs: list[Offer]
+    subscriptions: list[Offer]
+
+
+class PaymentPage(Contract):
+    url: str = Field(description="Of the payment service; for the customer's browser, and for a while only.")
+
+
+class TopUpRule(Contract):
+    enabled: bool
+    amount: float = Field(description="Credits of one top-up.")
+    daily_max: int = Field(description="Top-ups within 24 hours.")
+    payment_method_saved: bool
+    stopped_because: str | None = Field(description="Why it stopped by itself; enable it again once that is mended.")
+
+
 # --- library ------------------------------------------------------------------------------------------------------
 
 
@@ -366,3 +394,7 @@ class Readiness(Contract):
 
 class CallbackAnswer(Contract):
     status: Literal["accepted", "ignored"]
+
+
+class StripeAnswer(Contract):
+    status: Literal["accepted", "known"]

@@ -18,10 +18,12 @@ from api.rate_limits import AttemptLimit
 from api.request_log import RequestLog
 from domain.addresses import AddressRules
 from domain.assets import ObjectStore
+from domain.billing import Payments, WebhookVerifier
 from domain.breaker import Thresholds
 from domain.generation import MediaType
 from domain.limits import Counters
 from domain.model import Catalog
+from domain.offers import Offers
 from domain.plans import Plans
 from domain.provider import CallbackNotice
 from domain.sealing import Keys
@@ -70,4 +72,10 @@ class Services:
     file_url_ttl: timedelta
     webhook_address: Callable[[str], Awaitable[None]]  # raises AddressRefused for where webhooks may not go
     start_delivery: Callable[[str], Awaitable[None]]  # of a webhook, by its id; once
+    offers: Offers
+    payments: Payments | None  # None: nothing is sold here
+    stripe_webhooks: WebhookVerifier | None
+    payment_return_url: str
+    start_stripe_event: Callable[[str], Awaitable[None]]  # by its id; what runs already goes on
+    retry_stripe_event: Callable[[str], Awaitable[None]]
     start_drain: Callable[[str], Awaitable[None]]  # of an endpoint's queue, by the endpoint's id

@@ -378,7 +378,7 @@ class Payments(Protocol):
 
 class WebhookVerifier(Protocol):
     def verify(self, body: bytes, signature: str | None) -> EventNotice:
-        """Raises CallbackRefused when no current secret signed these bytes within `TOLERANCE`."""
+        """Raises InvalidInput when no current secret signed these bytes within `TOLERANCE`."""
         ...
 
 

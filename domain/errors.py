@@ -145,7 +145,10 @@ class InsufficientCredits(CreditError):
 
 
 class SpendingLimitReached(CreditError):
-    """A hard spending limit of the account or the key would be passed; nothing was held. `details.resets_at` says until when."""
+    """A hard spending limit of the account or the key would be passed; nothing was held.
+
+    `details`: `limited` (account or key), `period`, `limit_microcredits`, `spent_microcredits` and `resets_at`.
+    """
 
     code, type = "BSE1010", "spending_limit_reached"
 

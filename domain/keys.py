@@ -32,10 +32,11 @@ class Scope(StrEnum):
     ACCOUNT_READ = "account:read"
     HEALTH_READ = "health:read"
     LIBRARY_READ = "library:read"
+    BILLING_WRITE = "billing:write"  # buy credits; in no preset: the published ones stay as they are
 
 
 PRESETS: Mapping[str, tuple[Scope, ...]] = {
-    "full_access": tuple(Scope),
+    "full_access": tuple(scope for scope in Scope if scope is not Scope.BILLING_WRITE),
     "generate_only": (Scope.GENERATION_WRITE, Scope.GENERATION_READ, Scope.LIBRARY_READ),
     "read_only": (Scope.GENERATION_READ, Scope.ACCOUNT_READ, Scope.HEALTH_READ, Scope.LIBRARY_READ),
     "monitor_only": (Scope.HEALTH_READ, Scope.LIBRARY_READ),

@@ -65,4 +65,5 @@ class Offers:
 def half_even(numerator: int, denominator: int) -> int:
     """The nearest whole number; of two equally near ones, the even one. The denominator is above zero."""
     whole, rest = divmod(numerator, denominator)
-    return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2))
+    up = 2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1)
+    return whole + up

@@ -33,9 +33,11 @@ def model_of(provider: str, endpoint: str) -> Model:
 def accepts(provider: str, native_model: str, endpoint: str, native_input: Mapping[str, Any]) -> list[Violation]:
     """What this provider would refuse of a native request; empty: it would take it.
 
-    Raises KeyError for a model that the simulated provider does not know: then nothing can be said.
+    Raises KeyError for a provider or model that is not simulated: then nothing can be said.
     """
-    simulated = SIMULATED[provider]
+    simulated = SIMULATED.get(provider)
+    if simulated is None:
+        raise KeyError(f"{provider} is not simulated: make sandbox/{provider}/ and add it to sandbox/registry.py")
     if not simulated.models.lists(native_model.partition(":")[0]):  # Replicate's may carry a version
-        raise KeyError(f"{provider} does not know {native_model}")
+        raise KeyError(f"{provider} does not know {native_model}: describe it in sandbox/{provider}/")
     return simulated.violations(native_model, endpoint, native_input)

@@ -1,6 +1,6 @@
 """Adjustments: credits that an operator adds or takes on no outside fact, once a second operator has approved.
 
-    proposed ── approved | rejected | expired     only `approved` has moved anything
+proposed ── approved | rejected | expired     only `approved` has moved anything
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from domain.errors import ResourceNotFound, StateConflict
-from store import ledger_payments, sql
+from store import sql
 from store.operators import Operator
 
 LIFE = timedelta(days=7)  # then nobody can approve it any more
@@ -99,9 +99,11 @@ async def page(
 async def approve(conn: AsyncConnection[Any], operator: Operator, adjustment_id: str) -> Adjustment:
     """Move the credits, inside the caller's transaction: of two who approve at once, one finds it approved.
 
-    Raises ResourceNotFound; StateConflict when it is decided or expired, when the operator proposed it, or when the books
-    refuse it.
+    Raises ResourceNotFound; StateConflict when it is decided or expired, when the operator proposed it, or when the
+    books refuse it.
     """
+    from store import ledger_payments
+
     proposal = await _still_open(conn, adjustment_id)
     if proposal.proposed_by_id == operator.operator_id or proposal.proposed_by == operator.name:
         raise StateConflict("An adjustment is approved by another operator than the one who proposed it.")

@@ -1,7 +1,7 @@
 """Low-balance alerts: the thresholds of an account, and what was told of them.
 
-A threshold is armed while the balance is at or above it. The transfer that takes the balance below tells once, in its own
-transaction; the threshold is armed again by a balance of a tenth more. Amounts are whole micro-credits.
+A threshold is armed while the balance is at or above it. The transfer that takes the balance below tells once, in its
+own transaction; the threshold is armed again by a balance of a tenth more. Amounts are whole micro-credits.
 """
 
 from __future__ import annotations

@@ -36,9 +36,8 @@ from domain.billing_rules import effects_of, refuse_another
 from domain.errors import ParameterOutOfRange
 from domain.offers import Offers
 from domain.plans import FALLBACK
-from store import billing, ledger, ledger_payments, sql, top_ups
+from store import billing, ledger, sql, top_ups
 from store.billing import Booked
-from store.ledger_payments import DisputeOutcome
 
 _QUERIES = sql.load("billing")
 MISSING_HERE = "missing_here"
@@ -144,13 +143,20 @@ def difference(
 
 async def _apply(conn: AsyncConnection[Any], account_id: str, payment_key: str, effect: Effect) -> None:
     """Through the ledger's operations and keys; a contradiction is for people."""
+    from store import ledger_payments
+    from store.ledger_payments import DisputeOutcome
+
     match effect:
         case Grant(key, amount, note):
             word = await _grant(conn, account_id, key, amount, note)
         case ClawBack(key, amount):
-            word = await ledger_payments.claw_back(conn, account_id=account_id, amount=amount, payment_key=payment_key, key=key)
+            word = await ledger_payments.claw_back(
+                conn, account_id=account_id, amount=amount, payment_key=payment_key, key=key
+            )
         case RestoreClawBack(key, _, clawback_key):
-            word = await ledger_payments.restore_clawback(conn, account_id=account_id, clawback_key=clawback_key, key=key)
+            word = await ledger_payments.restore_clawback(
+                conn, account_id=account_id, clawback_key=clawback_key, key=key
+            )
         case HoldDisputed(key, amount, dispute_id):
             word = await ledger_payments.dispute_hold(
                 conn, account_id=account_id, amount=amount, dispute=dispute_id, payment_key=payment_key, key=key

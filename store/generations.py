@@ -55,8 +55,9 @@ class Unended:
 async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admission:
     """Record the generation and hold its quote. One statement.
 
-    Raises ConcurrencyLimitExceeded, InsufficientCredits, SpendingLimitReached, AccountFrozen, AccountNotFound, InvalidInput for a second
-    replay, or EngineUnavailable when it is too late for this or the generation was abandoned; then nothing is written.
+    Raises ConcurrencyLimitExceeded, InsufficientCredits, SpendingLimitReached, AccountFrozen, AccountNotFound,
+    InvalidInput for a second replay, or EngineUnavailable when it is too late for this or the generation was abandoned;
+    then nothing is written.
     """
     hold_s = request.deadline_s * len(request.candidates) + HOLD_MARGIN_S
     parameters = {

@@ -92,16 +92,17 @@ def of_hold(found: Found) -> Violation:
         return Violation(
             "INV-15", found["account_id"], f"Credits moved for {name}; it has no hold.", work_id=found["work_id"]
         )
-    parts = ("settled", "released", "shortfall")
+    parts = ("settled", "released", "shortfall", "refunded")
     said = ", ".join(f"{part} {_credits(found[f'{part}_micros'])}" for part in parts)
     told = ", ".join(
-        f"{part} {_credits(found[part])}" for part in ("reserved", "settled", "released", "recollected", "shortfall")
+        f"{part} {_credits(found[part])}"
+        for part in ("reserved", "settled", "released", "recollected", "shortfall", "refunded")
     )
     words = (
         f"The hold of {name} is {found['state']}: held {_credits(found['amount_micros'])}, {said}; its transfers say "
         f"{told}."
     )
-    return Violation("INV-8/INV-11", found["account_id"], words, work_id=found["work_id"])
+    return Violation("INV-8/INV-11/INV-17", found["account_id"], words, work_id=found["work_id"])
 
 
 def of_grant(found: Found) -> Violation:
@@ -135,7 +136,7 @@ def of_generation(found: Found) -> Violation:
 
 
 def _ledger_account(found: Found) -> str:
-    shard = f" (part {found['shard']})" if found["shard"] else ""
+    shard = f" (part {found['shard']})" if found.get("shard") else ""
     return f"{found['kind']} balance{shard}"
 
 

@@ -1,7 +1,7 @@
 """Spending limits: of an account or of one of its keys, for each day or month of UTC, hard or soft.
 
-`store.generations.admit` counts each hold in the transaction that makes it. A period counts what its generations hold and
-what was settled of them; a hold that was released gives back to the day on which it was made.
+`store.generations.admit` counts each hold in the transaction that makes it. A period counts what its generations hold
+and what was settled of them; a hold that was released gives back to the day on which it was made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The statement of an account over a period: what it had, every movement of its spendable balance, what it has.
 
-The bounds are entry numbers, not clocks: the last entry before each end of the period. So periods that meet share a bound,
-and no entry is in both or in none of them, even if the clock was set back meanwhile.
+The bounds are entry numbers, not clocks: the last entry before each end of the period. So periods that meet share a
+bound, and no entry is in both or in none of them, even if the clock was set back meanwhile.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from temporalio.common import SearchAttributeKey
 
 GENERATIONS_QUEUE = "generations"  # workflows and their database steps
 WEBHOOKS_QUEUE = "webhooks"  # a slow customer endpoint delays other customers' webhooks, never a generation
+BILLING_QUEUE = "billing"  # payments: what is slow at Stripe delays no generation
 
 ACCOUNT_ID = SearchAttributeKey.for_keyword("AccountId")
 MODEL = SearchAttributeKey.for_keyword("Model")

@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 from api.query import WholeNumber
 from api.samples import answering
 from domain import strict_json
-from domain.errors import UnsupportedMediaType
+from domain.errors import InvalidInput, UnsupportedMediaType
+from domain.pricing import microcredits_from_number
 from domain.problems import Problem, clip, kind_of, nearest, refuse
 
 LIMIT_MAX, LIMIT_DEFAULT = 100, 50
@@ -69,6 +70,14 @@ def accepting(model: type[Body], example: dict[str, Any], answer: dict[str, Any]
     required = bool(schema.get("required"))
     content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": required, "content": content}, **answering(answer)}
+
+
+def amount_of(sent: float, field: str) -> int:
+    """Whole micro-credits of a JSON number of credits. Raises InvalidInput, which names the field."""
+    try:
+        return microcredits_from_number(sent)
+    except InvalidInput as wrong:
+        raise InvalidInput(wrong.message, details={"field": field}) from wrong
 
 
 def _problem(model: type[Body], found: ErrorDetails) -> Problem:

@@ -14,7 +14,7 @@ from api import schemas
 from api.admin import samples
 from api.admin import schemas as shapes
 from api.admin.access import OperatorCaller, documented, note
-from api.admin.bodies import Paged, accepting, body
+from api.admin.bodies import Paged, accepting, amount_of, body
 from api.admin.targets import account_of, id_of, open_account
 from api.dependencies import Handles
 from api.envelope import optional_timestamp, success, timestamp
@@ -22,9 +22,10 @@ from api.samples import answering
 from api.services import Services
 from domain import errors as e
 from domain import keys as rules
-from store import keys
+from store import keys, spending
 from store.connection import single, transaction
 from store.keys import ApiKeyRow, KeyOwner, Successor
+from store.spending import Period
 
 router = APIRouter(prefix="/admin/v1", tags=["operator: keys"])
 
@@ -36,7 +37,7 @@ _KEY = _KEYS + "/{api_key_id}"
     _KEYS,
     responses={
         200: {"model": schemas.Success[shapes.KeyMade]},
-        **documented(e.InvalidInput, e.ResourceNotFound, e.StateConflict),
+        **documented(e.InvalidInput, e.ParameterOutOfRange, e.ResourceNotFound, e.StateConflict),
     },
     openapi_extra=accepting(shapes.KeyCreate, samples.KEY_BODY, samples.KEY_CREATED),
 )
@@ -52,6 +53,15 @@ async def create_key(
     async with transaction(handles.pool) as conn:
         await open_account(conn, account_id)
         await keys.insert(conn, row)
+        for limit in asked.spending_limits:
+            await spending.put(
+                conn,
+                row.account_id,
+                api_key_id=row.api_key_id,
+                period=Period(limit.period),
+                is_hard=limit.hard,
+                limit=amount_of(limit.amount, "spending_limits"),
+            )
         made = await keys.get(conn, row.api_key_id)
         await note(
             conn,
@@ -61,7 +71,12 @@ async def create_key(
             target_type="key",
             target_id=made.api_key_id,
             account_id=made.account_id,
-            details={"name": made.name, "prefix": made.prefix, "scopes": made.scopes},
+            details={
+                "name": made.name,
+                "prefix": made.prefix,
+                "scopes": made.scopes,
+                "spending_limits": [limit.model_dump() for limit in asked.spending_limits],
+            },
         )
     return success(request, "Key created", shapes.KeyMade(**_shown(handles, made).model_dump(), key=secret))
 
@@ -95,7 +110,7 @@ async def read_key(request: Request, _: OperatorCaller, handles: Handles, api_ke
     _KEY + "/rotate",
     responses={
         200: {"model": schemas.Success[shapes.KeyMade]},
-        **documented(e.InvalidInput, e.ResourceNotFound, e.StateConflict),
+        **documented(e.InvalidInput, e.ParameterOutOfRange, e.ResourceNotFound, e.StateConflict),
     },
     openapi_extra=accepting(shapes.KeyRotate, samples.KEY_ROTATION, samples.KEY_ROTATED),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.admin import (
     accounts,
+    alerts,
     audit,
     credits,
     generations,
@@ -12,6 +13,10 @@ from api.admin import (
     plans,
     providers,
     requests,
+    spending,
+    statement,
+    stripe,
+    verification,
     webhook_deliveries,
     webhooks,
 )
@@ -20,12 +25,17 @@ ROUTERS = (
     accounts.router,
     keys.router,
     credits.router,
+    statement.router,
+    alerts.router,
+    spending.router,
+    verification.router,
     webhooks.router,
     webhook_deliveries.router,
     requests.router,
     generations.router,
     plans.router,
     providers.router,
+    stripe.router,
     operators.router,
     audit.router,
 )

@@ -47,6 +47,12 @@ class AccountUpdate(Body):
     moderation_failover: bool = Field(default_factory=bool, description=MODERATION_FAILOVER)
 
 
+class KeyLimit(Body):
+    period: Literal["day", "month"] = Field(description="Of UTC.")
+    amount: float = Field(ge=0, le=10**9, description="Credits, with at most six decimals.")
+    hard: bool = Field(True, description="True: refuses what would pass it. False: tells once per period.")
+
+
 class KeyCreate(Body):
     """Either a preset or scopes."""
 
@@ -60,6 +66,9 @@ class KeyCreate(Body):
     )
     ip_allowlist: list[str] = Field(
         default=[], max_length=ALLOWLIST_MAX, description="Addresses and CIDR blocks it may be used from; empty: any."
+    )
+    spending_limits: list[KeyLimit] = Field(
+        default=[], max_length=4, description="What may be spent with it and its successors, per day or month."
     )
 
     @model_validator(mode="after")

@@ -110,7 +110,7 @@ def _charge_of(world: World, invoice: Doc) -> Doc:
 
 def _members(world: World, invoice: Doc, amount: int, call: Call, *, paid: bool) -> Doc:
     number = len(world.find("credit_note", invoice=invoice["id"])) + 1
-    line = {
+    line: Doc = {
         "id": new_id("credit_note_line_item"),
         "object": "credit_note_line_item",
         "amount": amount,

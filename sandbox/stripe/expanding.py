@@ -41,6 +41,8 @@ def _expand(world: World, node: Any, steps: list[str], path: str) -> None:
         node[name] = shown(found)
     elif isinstance(node[name], list) and node[name] and isinstance(node[name][0], str):
         node[name] = [shown(world.store.get(one)) for one in node[name]]
+    elif isinstance(node[name], int | float):
+        raise invalid(f"This property cannot be expanded ({path}).", param="expand[0]")
     _expand(world, node[name], rest, path)
 
 

@@ -227,7 +227,7 @@ def discount(coupon: Doc | None, subtotal: int) -> int:
     if coupon is None or subtotal <= 0:
         return 0
     if coupon["percent_off"] is not None:
-        return round(subtotal * coupon["percent_off"] / 100)
+        return round(subtotal * float(coupon["percent_off"]) / 100)
     return min(subtotal, int(coupon["amount_off"]))
 
 

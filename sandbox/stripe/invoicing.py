@@ -202,6 +202,7 @@ def new_item(
             "pricing": {"price_details": details, "type": "price_details"} if details else None,
             "proration": parent is not None,
             "quantity": quantity,
+            "quantity_decimal": str(quantity),
             "tax_rates": [],
             "test_clock": None,
         },

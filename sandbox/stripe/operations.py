@@ -97,7 +97,7 @@ def page(world: World, call: Call, kind: str, equal: Doc) -> Doc:
             "less than or equal to 100." if limit > _LIMIT_MAX else "greater than or equal to 1."
         )
         raise invalid(said, param="limit", code="parameter_invalid_integer")
-    clauses = list(_created(call.get("created")))
+    clauses: list[tuple[str, int | None]] = list(_created(call.get("created")))
     backwards = False
     for name, sign in (("starting_after", "<"), ("ending_before", ">")):
         if cursor := call.get(name):

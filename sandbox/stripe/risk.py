@@ -17,7 +17,7 @@ OPERATIONS.reads("/reviews", "review")
 def account(_world: World, _call: Call) -> Doc:
     """The cheapest call that shows whether the key works."""
     enabled = {"charges_enabled": True, "payouts_enabled": True, "details_submitted": True}
-    place = {"country": "US", "default_currency": "usd", "email": None, "type": "standard", "metadata": {}}
+    place: Doc = {"country": "US", "default_currency": "usd", "email": None, "type": "standard", "metadata": {}}
     return {"id": ACCOUNT, "object": "account", **enabled, **place}
 
 

@@ -76,6 +76,8 @@ class World:
         }
         if kind not in _NO_LIVEMODE:
             doc["livemode"] = False
+        if "date" in members:  # what an invoice item calls it
+            del doc["created"]
         doc |= members
         self.store.put(doc)
         return doc

@@ -31,14 +31,16 @@ WITH carried AS (
                AS carried (kind, shard, number, balance_micros)
 ),
 entry AS MATERIALIZED (
-    SELECT account_id, kind, shard, number, amount_micros, balance_micros, transfer_id,
+    SELECT entry.*,
            lag(number) OVER in_order AS number_before,
            lag(balance_micros) OVER in_order AS balance_before,
            lead(number) OVER in_order IS NULL AS is_last
-      FROM (SELECT *, 0 AS shard FROM ledger.entries) AS entries
+      FROM (SELECT 0 AS shard) AS unless_sharded
+     CROSS JOIN LATERAL (
+           SELECT account_id, kind, shard, number, amount_micros, balance_micros, transfer_id FROM ledger.entries) AS entry
      WHERE (account_id, transfer_id) > (%(after_account)s::uuid, %(after_transfer)s::bigint)
        AND (account_id, transfer_id) <= (%(until_account)s::uuid, %(until_transfer)s::bigint)
-    WINDOW in_order AS (PARTITION BY account_id, kind, shard ORDER BY transfer_id, number)
+    WINDOW in_order AS (PARTITION BY account_id, kind, entry.shard ORDER BY transfer_id, number)
 ),
 broken AS (
     SELECT entry.account_id, entry.kind, entry.shard, entry.number, entry.amount_micros, entry.balance_micros,
@@ -67,17 +69,20 @@ tail AS (
               AND entry.shard = carried.shard)
 ),
 stored AS (
-    SELECT coalesce(kept.account_id, tail.account_id) AS account_id, coalesce(kept.kind::text, tail.kind) AS kind,
-           coalesce(kept.shard, tail.shard) AS shard, kept.balance_micros, kept.entry_count,
-           coalesce(tail.balance_micros, 0) AS told_micros, coalesce(tail.number, 0) AS told_count
-      FROM (SELECT *, 0 AS shard FROM ledger.accounts
+    SELECT coalesce(kept.account_id, told.account_id) AS account_id, coalesce(kept.kind, told.kind) AS kind,
+           kept.balance_micros, kept.entry_count, coalesce(told.balance_micros, 0) AS told_micros,
+           coalesce(told.entry_count, 0) AS told_count
+      FROM (SELECT account_id, kind::text AS kind, balance_micros, entry_count FROM ledger.accounts
              WHERE account_id > %(whole_after)s::uuid AND account_id <= %(last_account)s::uuid
                AND (%(rest)s::boolean OR account_id < %(until_account)s::uuid)) AS kept
-      FULL JOIN (SELECT * FROM tail WHERE %(rest)s::boolean OR account_id < %(until_account)s::uuid) AS tail
-        ON kept.account_id = tail.account_id AND kept.kind::text = tail.kind AND kept.shard = tail.shard
-     WHERE kept.balance_micros IS DISTINCT FROM coalesce(tail.balance_micros, 0)
-        OR kept.entry_count IS DISTINCT FROM coalesce(tail.number, 0)
-     ORDER BY 1, 2, 3
+      FULL JOIN (SELECT account_id, kind, sum(balance_micros) AS balance_micros, sum(number) AS entry_count
+                   FROM tail
+                  WHERE %(rest)s::boolean OR account_id < %(until_account)s::uuid
+                  GROUP BY account_id, kind) AS told
+        ON kept.account_id = told.account_id AND kept.kind = told.kind
+     WHERE (kept.balance_micros, kept.entry_count)
+           IS DISTINCT FROM (coalesce(told.balance_micros, 0), coalesce(told.entry_count, 0))
+     ORDER BY 1, 2
      LIMIT 1
 )
 SELECT (SELECT count(*) FROM entry) AS entries,
@@ -108,7 +113,12 @@ OFFSET %(rows)s::bigint - 1 LIMIT 1;
 -- One batch: the parts of each hold against its transfers. Answers how many holds and transfers these were, and the first
 -- hold that differs.
 WITH hold AS (
-    SELECT * FROM ledger.holds
+    SELECT hold.*
+      FROM (SELECT 0 AS refunded_micros) AS unless_refunded
+     CROSS JOIN LATERAL (
+           SELECT account_id, work_id, try_number, state, amount_micros, settled_micros, released_micros,
+                  shortfall_micros, corrected_at, refunded_micros
+             FROM ledger.holds) AS hold
      WHERE (account_id, work_id, try_number)
            > (%(after_account)s::uuid, %(after_work)s::uuid, %(after_try)s::integer)
        AND (account_id, work_id, try_number)
@@ -120,7 +130,8 @@ moved AS (
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'settle'), 0) AS settled,
            coalesce(sum(amount_micros) FILTER (WHERE operation IN ('release', 'expire')), 0) AS released,
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'recollect'), 0) AS recollected,
-           coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall,
+           coalesce(sum(amount_micros) FILTER (WHERE operation::text = 'refund'), 0) AS refunded
       FROM ledger.transfers
      WHERE work_id IS NOT NULL
        AND (account_id, work_id, try_number)
@@ -135,7 +146,8 @@ compared AS (
            hold.settled_micros, hold.released_micros, hold.shortfall_micros,
            hold.corrected_at IS NOT NULL AS corrected,
            coalesce(reserved, 0) AS reserved, coalesce(settled, 0) AS settled, coalesce(released, 0) AS released,
-           coalesce(recollected, 0) AS recollected, coalesce(shortfall, 0) AS shortfall
+           coalesce(recollected, 0) AS recollected, coalesce(shortfall, 0) AS shortfall,
+           hold.refunded_micros, coalesce(refunded, 0) AS refunded
       FROM hold FULL JOIN moved USING (account_id, work_id, try_number)
 ),
 broken AS (
@@ -143,6 +155,7 @@ broken AS (
      WHERE state IS NULL  -- transfers without a hold
         OR reserved <> amount_micros
         OR (state <> 'held' AND settled_micros + released_micros <> amount_micros)
+        OR refunded <> refunded_micros OR refunded > settled_micros
         OR (settled, released, recollected, shortfall) IS DISTINCT FROM (
                CASE WHEN state = 'held' OR corrected THEN 0 ELSE settled_micros END,
                CASE WHEN state = 'held' THEN 0 WHEN corrected THEN amount_micros ELSE released_micros END,

@@ -151,24 +151,24 @@ KINDS = {
     ),
     "a hold's amount was changed": (
         "UPDATE ledger.holds SET amount_micros = amount_micros + 1 WHERE mine AND state = 'held'",
-        "INV-8/INV-11",
+        "INV-8/INV-11/INV-17",
         r"The hold of work .*, of account {account} is held: held",
     ),
     "an ended hold was opened again": (
         "UPDATE ledger.holds SET state = 'held' WHERE mine AND state = 'settled' AND corrected_at IS NULL"
         " AND amount_micros > 0",
-        "INV-8/INV-11",
+        "INV-8/INV-11/INV-17",
         r"of account {account} is held: .* its transfers say",
     ),
     "an open hold was ended": (
         "UPDATE ledger.holds SET state = 'released', released_micros = amount_micros WHERE mine AND state = 'held'",
-        "INV-8/INV-11",
+        "INV-8/INV-11/INV-17",
         r"of account {account} is released",
     ),
     "a settlement was doubled": (
         "UPDATE ledger.holds SET settled_micros = 2 * settled_micros WHERE mine AND state = 'settled'"
         " AND amount_micros > 0",
-        "INV-8/INV-11",
+        "INV-8/INV-11/INV-17",
         r"of account {account} is settled",
     ),
     "a hold was removed": (
@@ -179,7 +179,7 @@ KINDS = {
     "an open hold without a transfer was added": (
         "INSERT INTO ledger.holds (amount_micros, expires_at, try_number, account_id, work_id, price_version)"
         " SELECT 5, now(), 1, %(account)s, gen_random_uuid(), 'v'",
-        "INV-8/INV-11",
+        "INV-8/INV-11/INV-17",
         r"of account {account} is held: held 5 micro-credits",
     ),
     "a grant's amount was changed": (

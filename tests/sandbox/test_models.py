@@ -145,8 +145,10 @@ def test_the_models_take_what_their_providers_take(
 
 
 def test_a_model_that_nobody_described_is_no_answer():
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="describe it in sandbox/fal/"):
         accepts("fal", "fal-ai/never-heard-of", "", {})
+    with pytest.raises(KeyError, match="make sandbox/acme/"):
+        accepts("acme", "sketch-1", "", {})
 
 
 @pytest.mark.parametrize("name", ["acme/some-video", "acme/portraits"])

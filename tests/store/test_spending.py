@@ -1,4 +1,4 @@
-"""A9: spending limits per account and per key, counted in the reserving transaction: exact in every race, never leaking."""
+"""A9: spending limits of accounts and keys, counted where the credits are held: exact in every race, never leaking."""
 
 from __future__ import annotations
 
@@ -162,9 +162,7 @@ async def test_a9_what_was_spent_this_month_before_the_limit_counts(conn: Conn, 
     assert (of_key.api_key_id, of_key.spent_micros) == (key, CREDIT)
 
 
-async def test_a9_a_limit_of_a_key_is_of_that_key_alone_and_the_accounts_is_of_all(
-    conn: Conn, account_id: str
-) -> None:
+async def test_a9_a_limit_of_a_key_is_of_that_key_alone_and_the_accounts_is_of_all(conn: Conn, account_id: str) -> None:
     key, other = await a_key(conn, account_id), await a_key(conn, account_id)
     await limited(conn, account_id, 1, api_key_id=key)
     await limited(conn, account_id, 2)

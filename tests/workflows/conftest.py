@@ -25,9 +25,16 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain.generation import Admission, CallbackReceived, GenerationRequest, GenerationStatus
-from tests.workflows.scripted_steps import ScriptedDrain, ScriptedReconciliation, ScriptedRetention, ScriptedSteps
+from tests.workflows.scripted_steps import (
+    ScriptedDrain,
+    ScriptedReconciliation,
+    ScriptedRetention,
+    ScriptedSteps,
+    ScriptedVerification,
+)
 from workflows import names
 from workflows.generation import GenerationWorkflow
+from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.retention import RetentionWorkflow
 from workflows.webhook_drain import WebhookDrainWorkflow
@@ -80,6 +87,17 @@ def reconciling(client: Client, steps: ScriptedReconciliation) -> Worker:
         client,
         task_queue=names.GENERATIONS_QUEUE,
         workflows=[ReconciliationWorkflow],
+        activities=steps.all(),
+        workflow_runner=SANDBOXED,
+        max_cached_workflows=0,
+    )
+
+
+def verifying(client: Client, steps: ScriptedVerification) -> Worker:
+    return Worker(
+        client,
+        task_queue=names.GENERATIONS_QUEUE,
+        workflows=[LedgerVerificationWorkflow],
         activities=steps.all(),
         workflow_runner=SANDBOXED,
         max_cached_workflows=0,

@@ -12,18 +12,20 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from activities.ledger_verification import LedgerVerified
 from activities.reconciliation import SweptPage
 from activities.retention import Swept
 from domain.errors import ContentRefused, InsufficientCredits, ProviderFailed, ProviderTimedOut, StorageUnavailable
 from domain.generation import Finished, GenerationRequest, GenerationStatus
 from tests.support.requests import a_request, a_synchronous_request
-from tests.workflows.conftest import Started, draining, reconciling, retaining, working
+from tests.workflows.conftest import Started, draining, reconciling, retaining, verifying, working
 from tests.workflows.scripted_steps import (
     ScriptedDelivery,
     ScriptedDrain,
     ScriptedReconciliation,
     ScriptedRetention,
     ScriptedSteps,
+    ScriptedVerification,
     accepted,
     ambiguous,
     answered_at_once,
@@ -35,6 +37,7 @@ from tests.workflows.scripted_steps import (
     still_running,
 )
 from workflows import names
+from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.retention import RetentionSweep, RetentionWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
@@ -345,6 +348,17 @@ async def reconcile(client: Client, steps: ScriptedReconciliation) -> str:
     workflow_id = f"{names.RECONCILIATION_ID}-{uuid.uuid4()}"
     async with reconciling(client, steps):
         await client.execute_workflow(ReconciliationWorkflow.run, id=workflow_id, task_queue=names.GENERATIONS_QUEUE)
+    return workflow_id
+
+
+@scenario
+async def ledger_verified(client: Client) -> str:
+    steps = ScriptedVerification(LedgerVerified(8, 3, 1, 2, 0.5, ["INV-4: The held balance of an account is wrong."]))
+    workflow_id = f"{names.LEDGER_VERIFICATION_ID}-{uuid.uuid4()}"
+    async with verifying(client, steps):
+        await client.execute_workflow(
+            LedgerVerificationWorkflow.run, id=workflow_id, task_queue=names.GENERATIONS_QUEUE
+        )
     return workflow_id
 
 

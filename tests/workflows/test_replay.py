@@ -14,6 +14,7 @@ from domain.generation import GenerationRequest, GenerationStatus
 from tests.workflows.record_histories import FOLDER
 from tests.workflows.scenarios import SCENARIOS
 from workflows.generation import GenerationWorkflow
+from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.retention import RetentionWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
@@ -32,6 +33,7 @@ async def test_a_recorded_history_replays(name: str) -> None:
     replayer = Replayer(
         workflows=[
             GenerationWorkflow,
+            LedgerVerificationWorkflow,
             ReconciliationWorkflow,
             RetentionWorkflow,
             WebhookDeliveryWorkflow,

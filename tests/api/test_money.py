@@ -1,0 +1,239 @@
+"""Alerts, spending limits and statements: what operators set, and what customers meet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from api.admin import money_schemas as shapes
+from api.admin import schemas as admin_shapes
+from api.admin import statement as statement_routes
+from store import accounts, ledger
+from store.connection import Pool, single
+from tests.api.conftest import Customer, NewCustomer, generate
+from tests.api.reading import data_of, page_of, refusal_of
+
+Admin = Callable[..., Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+def admin(http: httpx.AsyncClient, operator: dict[str, str]) -> Admin:
+    """A request of the operator."""
+
+    async def asked(method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
+        return await http.request(method, f"/admin/v1{path}", headers=operator, json=body, params=query)
+
+    return asked
+
+
+async def an_account(pool: Pool, *, credits: int = 0) -> str:
+    async with single(pool) as conn:
+        account = await accounts.create(conn, f"studio {uuid.uuid4().hex}")
+        if credits:
+            await grant(pool, account.account_id, credits)
+    return account.account_id
+
+
+async def grant(pool: Pool, account_id: str, credits: int) -> None:
+    async with single(pool) as conn:
+        await ledger.grant(
+            conn,
+            account_id=account_id,
+            amount=credits * 1_000_000,
+            source=ledger.GrantSource.PAYMENT,
+            key=f"invoice:{uuid.uuid4()}",
+        )
+
+
+async def audited(admin: Admin, account_id: str) -> list[str]:
+    rows = page_of(await admin("GET", "/audit", account_id=account_id), admin_shapes.AuditList)
+    return [row["action"] for row in rows["entries"]]
+
+
+# --- alerts -------------------------------------------------------------------------------------------------------
+
+
+async def test_11_3_an_account_begins_with_one_threshold_and_may_have_others(admin: Admin, pool: Pool):
+    account_id = await an_account(pool, credits=10)
+    path = f"/accounts/{account_id}/alerts"
+
+    first = data_of(await admin("GET", path), shapes.AlertsShown)
+    changed = data_of(await admin("PUT", path, {"thresholds": [12.5, 0.000001]}), shapes.AlertsShown)
+    again = data_of(await admin("PUT", path, {"thresholds": [0.000001, 12.5]}), shapes.AlertsShown)
+
+    assert (first["enabled"], first["thresholds"]) == (True, [{"threshold": 0.5, "armed": True}])
+    assert changed["thresholds"] == [{"threshold": 12.5, "armed": False}, {"threshold": 0.000001, "armed": True}]
+    assert again == changed
+    assert await audited(admin, account_id) == ["alerts.set"]
+
+
+async def test_11_3_what_was_told_can_be_read(admin: Admin, pool: Pool):
+    account_id = await an_account(pool, credits=10)
+    path = f"/accounts/{account_id}/alerts"
+    await admin("PUT", path, {"thresholds": [5]})
+    async with single(pool) as conn:
+        later = datetime.now(UTC) + timedelta(hours=1)
+        await ledger.reserve(
+            conn,
+            account_id=account_id,
+            work_id=str(uuid.uuid4()),
+            amount=6_000_000,
+            price_version="1",
+            expires_at=later,
+        )
+
+    [told] = data_of(await admin("GET", path), shapes.AlertsShown)["latest"]
+
+    assert (told["balance"], told["thresholds_crossed"]) == (4.0, [5.0])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"thresholds": [0]}, id="zero"),
+        pytest.param({"thresholds": [0.0000001]}, id="seven decimals"),
+        pytest.param({"thresholds": list(range(1, 12))}, id="eleven"),
+        pytest.param({"enabled": False}, id="no thresholds"),
+    ],
+)
+async def test_thresholds_that_cannot_be_are_refused(admin: Admin, pool: Pool, body: dict[str, Any]):
+    answer = await admin("PUT", f"/accounts/{await an_account(pool)}/alerts", body)
+
+    assert refusal_of(answer)["code"] == "BSE2001"
+
+
+# --- spending limits ----------------------------------------------------------------------------------------------
+
+
+async def test_bse1010_a_hard_limit_refuses_a_generation_before_anything_is_held(
+    http: httpx.AsyncClient, admin: Admin, new_customer: NewCustomer
+):
+    customer: Customer = await new_customer()
+    path = f"/accounts/{customer.account_id}/spending-limits"
+    made = data_of(await admin("POST", path, {"period": "day", "amount": 0.001}), shapes.SpendingLimitShown)
+
+    refused = refusal_of(await generate(http, customer))
+
+    assert (refused["code"], refused["type"], refused["retryable"]) == ("BSE1010", "spending_limit_reached", False)
+    assert refused["details"] == {
+        "limited": "account",
+        "period": "day",
+        "limit_microcredits": 1000,
+        "spent_microcredits": 0,
+        "resets_at": made["resets_at"],
+    }
+    data_of(await admin("DELETE", f"{path}/{made['limit_id']}"), shapes.SpendingLimitRemoved)
+    assert (await generate(http, customer)).status_code == 200
+    assert await audited(admin, customer.account_id) == ["spending_limit.remove", "spending_limit.set"]
+
+
+async def test_a_key_may_come_with_its_limits(http: httpx.AsyncClient, admin: Admin, new_customer: NewCustomer):
+    customer: Customer = await new_customer()
+    asked = {
+        "name": "small",
+        "preset": "full_access",
+        "spending_limits": [
+            {"period": "day", "amount": 0},
+            {"period": "month", "amount": 12.5, "hard": False},
+        ],
+    }
+
+    key = data_of(await admin("POST", f"/accounts/{customer.account_id}/keys", asked), admin_shapes.KeyMade)
+
+    found = page_of(
+        await admin("GET", f"/accounts/{customer.account_id}/spending-limits"), shapes.SpendingLimitList
+    )
+    assert [(one["api_key_id"], one["period"], one["amount"], one["hard"]) for one in found["limits"]] == [
+        (key["api_key_id"], "day", 0.0, True),
+        (key["api_key_id"], "month", 12.5, False),
+    ]
+    answer = await http.post(
+        "/v1/generate/image/bfl/flux-schnell",
+        headers={"Authorization": f"Bearer {key['key']}"},
+        json={"generation_prompt": "a harbour"},
+    )
+    assert refusal_of(answer)["details"]["limited"] == "key"
+
+
+async def test_limits_of_what_does_not_exist_are_not_found(admin: Admin, pool: Pool):
+    path = f"/accounts/{await an_account(pool)}/spending-limits"
+
+    refused = [
+        await admin("POST", path, {"period": "day", "amount": 1, "api_key_id": str(uuid.uuid4())}),
+        await admin("DELETE", f"{path}/{uuid.uuid4()}"),
+        await admin("POST", f"/accounts/{uuid.uuid4()}/spending-limits", {"period": "day", "amount": 1}),
+    ]
+
+    assert [refusal_of(answer)["code"] for answer in refused] == ["BSE3006"] * 3
+
+
+# --- statements ---------------------------------------------------------------------------------------------------
+
+
+def rows_of(answer: httpx.Response) -> list[dict[str, str]]:
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+async def test_e21_a_statement_begins_and_ends_with_a_balance_and_has_every_entry_between(
+    admin: Admin, pool: Pool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(statement_routes, "CHUNK", 2)
+    account_id = await an_account(pool)
+    for credits in (1, 2, 3):
+        await grant(pool, account_id, credits)
+    async with single(pool) as conn:
+        second = (await ledger.entries(conn, account_id))[1]
+    middle, path = second.created_at.isoformat(), f"/accounts/{account_id}/statement"
+
+    before = {"from": "2026-01-01T00:00:00Z", "to": middle}
+    after = {"from": middle, "to": "2100-01-01T00:00:00Z"}
+    first = data_of(await admin("GET", path, **before), shapes.Statement)
+    rest = data_of(await admin("GET", path, **after), shapes.Statement)
+
+    assert [entry["amount"] for entry in first["entries"]] == ["1"]
+    assert [(one["number"], one["amount"], one["balance_after"]) for one in rest["entries"]] == [
+        (2, "2", "3"),
+        (3, "3", "6"),
+    ]
+    assert (first["opening"]["available"], first["closing"], rest["closing"]["available"]) == (
+        "0",
+        rest["opening"],
+        "6",
+    )
+    as_csv = rows_of(await admin("GET", f"{path}.csv", **after))
+    assert [(row["number"], row["operation"], row["amount"], row["balance_after"]) for row in as_csv] == [
+        ("", "opening", "", "1"),
+        ("2", "grant", "2", "3"),
+        ("3", "grant", "3", "6"),
+        ("", "closing", "", "6"),
+    ]
+
+
+async def test_a_period_without_entries_is_a_statement(admin: Admin, pool: Pool):
+    account_id = await an_account(pool, credits=1)
+
+    found = data_of(await admin("GET", f"/accounts/{account_id}/statement", period="2020-02"), shapes.Statement)
+
+    assert (found["period_start"], found["period_end"]) == ("2020-02-01T00:00:00.000Z", "2020-03-01T00:00:00.000Z")
+    assert (found["entries"], found["opening"], found["closing"]["available"]) == ([], found["closing"], "0")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"period": "2026-13"}, {"period": "2026", "from": "2026-01-01T00:00:00Z"}, {"from": "2026-01-01T00:00:00Z"}],
+    ids=["none", "no month", "both", "no end"],
+)
+async def test_a_statement_needs_a_period(admin: Admin, pool: Pool, query: dict[str, str]):
+    account_id = await an_account(pool)
+
+    for path in ("statement", "statement.csv"):
+        assert refusal_of(await admin("GET", f"/accounts/{account_id}/{path}", **query))["code"] == "BSE2001"
