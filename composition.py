@@ -15,6 +15,8 @@ from adapters.guarded_http import GuardedFetcher
 from adapters.input_files import FileReader
 from adapters.local_store import LocalStore
 from adapters.providers import registry
+from adapters.stripe_late import LateStripe
+from adapters.stripe_webhooks import StripeWebhooks
 from domain.addresses import AddressRules
 from domain.assets import ObjectStore
 from domain.billing import Payments, WebhookVerifier
@@ -92,20 +94,14 @@ def payments(settings: Settings) -> Payments | None:
     """The payment service, where there is a key for it."""
     if settings.stripe_key is None:
         return None
-    from adapters.stripe_api import StripeApi  # its package takes a while to load, and not every deployment sells
-
-    return StripeApi(settings.stripe_key.get_secret_value(), base_url=settings.stripe_base_url)
+    return LateStripe(settings.stripe_key.get_secret_value(), base_url=settings.stripe_base_url)
 
 
 def stripe_webhooks(settings: Settings) -> WebhookVerifier | None:
     """What verifies its events, where there is a key and a secret to do it with."""
     given = settings.stripe_webhook_secrets.get_secret_value() if settings.stripe_webhook_secrets else ""
     secrets = [secret.strip() for secret in given.split(",") if secret.strip()]
-    if settings.stripe_key is None or not secrets:
-        return None
-    from adapters.stripe_webhooks import StripeWebhooks
-
-    return StripeWebhooks(secrets)
+    return StripeWebhooks(secrets) if settings.stripe_key and secrets else None
 
 
 async def start_stripe_event(client: Client, event_id: str, *, retry: bool = False) -> None:

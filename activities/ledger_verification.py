@@ -11,7 +11,7 @@ from activities.failures import named_failures
 from activities.heartbeat import heartbeating
 from store import ledger_verifications
 from store.connection import Pool, single
-from store.ledger_verification import verify
+from store.ledger_verification import reading, verify
 
 VIOLATIONS_METRIC = "babysea_ledger_violations"  # a gauge: kinds of violation that the last verification found
 SPEED_METRIC = "babysea_ledger_verified_rows_per_second"
@@ -39,8 +39,9 @@ class LedgerVerificationActivities:
     async def verify_ledger(self) -> LedgerVerified:
         """Recompute the whole ledger from its entries, in one snapshot. A violation is an alarm and stops nothing."""
         with named_failures(), heartbeating():
-            async with single(self._pool) as conn:
+            async with reading(self._pool.conninfo) as conn:
                 done = await verify(conn)
+            async with single(self._pool) as conn:
                 await ledger_verifications.keep(conn, done)
         violations = [str(violation) for violation in done.violations]
         for violation in violations:

@@ -30,7 +30,7 @@ from domain.errors import (
     SubmitAmbiguous,
 )
 from domain.generation import Asset, AttemptFailure, AttemptState, Candidate, Delivery, JobRef, MediaType
-from domain.patience import pause_before_resubmit, poll_pause
+from domain.patience import pause_after_failed_look, pause_before_resubmit, poll_pause
 from domain.provider import Job, JobState, Provider, Submission
 from store import attempts
 from store.attempts import BeginState, Begun, Intent, JobClaimed
@@ -192,7 +192,7 @@ class ProviderActivities:
             return Submitted(SubmitState.AMBIGUOUS)
         except ProviderError as error:
             return await self._refused(attempt, error)
-        if job.state is JobState.SUCCEEDED:
+        if attempt.candidate.delivery is Delivery.SYNCHRONOUS and job.state is JobState.SUCCEEDED:
             return await self._answered_at_once(attempt, job)
         return await self._accepted(attempt, job.ref, adopted=False)
 
@@ -290,7 +290,7 @@ class ProviderActivities:
         try:
             job = await self._provider(attempt).read(ref)
         except LOOK_FAILED as error:  # it says nothing about the job
-            raise again(JOB_RUNNING, error.message, error.retry_after or self._pause()) from error
+            raise again(JOB_RUNNING, error.message, pause_after_failed_look(error, self._pause())) from error
         except ProviderError as error:
             return await self._failed(attempt, error)
         if job.state is JobState.CANCELED:

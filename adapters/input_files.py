@@ -6,7 +6,7 @@ import io
 from datetime import timedelta
 
 from domain.assets import Fetcher
-from domain.errors import AddressRefused, InputFileUnreachable, ProviderInvalidOutput
+from domain.errors import AddressRefused, ProviderInvalidOutput, ProviderRejectedInput
 from domain.media import structure
 from domain.provider import InputFile
 
@@ -21,11 +21,11 @@ class FileReader:
         self._fetcher = fetcher
 
     async def __call__(self, url: str) -> InputFile:
-        """Raises InputFileUnreachable."""
+        """Raises ProviderRejectedInput: the file was checked when it was copied, so what is wrong now is ours."""
         file = io.BytesIO()
         try:
             fetched = await self._fetcher.fetch(url, file, bytes_max=BYTES_MAX, time_max=TIME_MAX)
             kind = structure(file, fetched.size_bytes).content_type
         except (AddressRefused, ProviderInvalidOutput) as error:
-            raise InputFileUnreachable("The input file could not be read.") from error
+            raise ProviderRejectedInput("Our copy of the input file could not be read.") from error
         return InputFile(file.getvalue(), kind)

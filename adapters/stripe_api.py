@@ -177,7 +177,7 @@ class StripeApi:
 
     async def create_customer(self, account_id: str, name: str, email: str | None) -> str:
         params: Any = {"name": name, "metadata": {"account_id": account_id}} | ({"email": email} if email else {})
-        made = await _one(self._v1.customers.create_async(params, {"idempotency_key": f"customer:{account_id}"}))
+        made = await _asked(self._v1.customers.create_async(params, {"idempotency_key": f"customer:{account_id}"}))
         return str(made["id"])
 
     async def checkout_pack(self, account_id: str, customer_id: str, offer: Offer, to: ReturnTo) -> str:
@@ -204,7 +204,7 @@ class StripeApi:
 
     async def portal(self, customer_id: str, return_url: str) -> str:
         made = self._v1.billing_portal.sessions.create_async({"customer": customer_id, "return_url": return_url})
-        return str((await _one(made))["url"])
+        return str((await _asked(made))["url"])
 
     async def charge(
         self, top_up_id: str, account_id: str, customer_id: str, payment_method_id: str, amount: int, currency: str
@@ -237,13 +237,13 @@ class StripeApi:
             "cancel_url": to.cancel_url,
             **members,
         }
-        return str((await _one(self._v1.checkout.sessions.create_async(params)))["url"])
+        return str((await _asked(self._v1.checkout.sessions.create_async(params)))["url"])
 
     async def _one_of(self, offer: Offer) -> list[dict[str, Any]]:
         """An offer names the price itself, or its lookup key."""
         if offer.price.startswith("price_"):
             return [{"price": offer.price, "quantity": 1}]
-        found = await _one(self._v1.prices.list_async({"lookup_keys": [offer.price], "active": True, "limit": 1}))
+        found = await _asked(self._v1.prices.list_async({"lookup_keys": [offer.price], "active": True, "limit": 1}))
         if not found["data"]:
             raise PaymentsUnavailable(f"Stripe has no active price with the lookup key {offer.price}.")
         return [{"price": found["data"][0]["id"], "quantity": 1}]
@@ -261,6 +261,14 @@ async def _one(asked: Awaitable[Any], *, cards: bool = False) -> Doc:
     except stripe.StripeError as error:
         raise _named(error) from error
     return answer
+
+
+async def _asked(asked: Awaitable[Any]) -> Doc:
+    """The same where a customer waits. Raises PaymentsUnavailable only."""
+    try:
+        return await _one(asked)
+    except Parked as absent:
+        raise PaymentsUnavailable(absent.message) from absent
 
 
 async def _each(asked: Awaitable[Any]) -> AsyncIterator[Doc]:

@@ -31,8 +31,9 @@ from store.top_ups import Rule
 router = APIRouter(prefix="/v1/billing", tags=["billing"])
 
 ENTITLING = {"active", "trialing", "past_due"}
-_PAYING = documented(e.InvalidInput, e.UnsupportedMediaType, e.PayloadTooLarge, e.PaymentsOff, e.PaymentsUnavailable)
-_OFFER = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100, description="The `name` of one of the offers.")
+_PAYING = documented(e.PaymentsOff, e.PaymentsUnavailable)
+_ASKING = documented(e.InvalidInput, e.UnsupportedMediaType, e.PayloadTooLarge, e.PaymentsOff, e.PaymentsUnavailable)
+_OFFER = Field(max_length=100, description="The `name` of one of the offers.")
 
 
 class Buy(Body):
@@ -41,10 +42,6 @@ class Buy(Body):
 
 class Subscribe(Body):
     plan: str = _OFFER
-
-
-class Nothing(Body):
-    """No fields."""
 
 
 class TopUp(Body):
@@ -69,7 +66,7 @@ async def list_offers(request: Request, _: AccountReader, handles: Handles) -> R
 
 @router.post(
     "/checkout",
-    responses={200: {"model": schemas.Success[schemas.PaymentPage]}, **_PAYING},
+    responses={200: {"model": schemas.Success[schemas.PaymentPage]}, **_ASKING},
     openapi_extra=accepting(Buy, BUY_BODY, PAGE),
 )
 async def buy_pack(
@@ -87,7 +84,7 @@ async def buy_pack(
 
 @router.post(
     "/subscription",
-    responses={200: {"model": schemas.Success[schemas.PaymentPage]}, **_PAYING},
+    responses={200: {"model": schemas.Success[schemas.PaymentPage]}, **_ASKING},
     openapi_extra=accepting(Subscribe, SUBSCRIBE_BODY, PAGE),
 )
 async def subscribe(
@@ -106,11 +103,9 @@ async def subscribe(
 @router.post(
     "/portal",
     responses={200: {"model": schemas.Success[schemas.PaymentPage]}, **_PAYING},
-    openapi_extra=accepting(Nothing, {}, PAGE),
+    openapi_extra=answering(PAGE),
 )
-async def open_portal(
-    request: Request, caller: Buyer, handles: Handles, _: Annotated[Nothing, Depends(body(Nothing))]
-) -> Response:
+async def open_portal(request: Request, caller: Buyer, handles: Handles) -> Response:
     """Pages on which the customer changes or ends the subscription, and sees invoices and payment methods."""
     payments = _payments(handles)
     customer_id = await _customer(handles, payments, caller)
@@ -122,11 +117,9 @@ async def open_portal(
 @router.post(
     "/payment_method",
     responses={200: {"model": schemas.Success[schemas.PaymentPage]}, **_PAYING},
-    openapi_extra=accepting(Nothing, {}, PAGE),
+    openapi_extra=answering(PAGE),
 )
-async def save_payment_method(
-    request: Request, caller: Buyer, handles: Handles, _: Annotated[Nothing, Depends(body(Nothing))]
-) -> Response:
+async def save_payment_method(request: Request, caller: Buyer, handles: Handles) -> Response:
     """A page on which a payment method is saved for automatic top-ups."""
     payments = _payments(handles)
     customer_id = await _customer(handles, payments, caller)
@@ -149,7 +142,7 @@ async def read_top_up(request: Request, caller: AccountReader, handles: Handles)
 
 @router.post(
     "/top_up",
-    responses={200: {"model": schemas.Success[schemas.TopUpRule]}, **_PAYING},
+    responses={200: {"model": schemas.Success[schemas.TopUpRule]}, **_ASKING},
     openapi_extra=accepting(TopUp, TOP_UP_BODY, TOP_UP),
 )
 async def set_top_up(

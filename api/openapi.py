@@ -81,6 +81,8 @@ _PATH_NAMES: dict[str, dict[str, Any]] = {
     "account_id": {"description": "A UUID.", "example": samples.ACCOUNT_ID},
     "api_key_id": {"description": "A UUID, not the key."},
     "endpoint_id": {"description": "A UUID."},
+    "limit_id": {"description": "A UUID."},
+    "adjustment_id": {"description": "A UUID."},
     "delivery_id": {"description": "A UUID, as in `X-BabySea-Delivery-Id`."},
     "operator_id": {"description": "A UUID, not the key."},
     "event_id": {"description": "As Stripe names it.", "example": "evt_1Qm3xY2eZvKYlo2C"},

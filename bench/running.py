@@ -23,13 +23,18 @@ UNLIMITED = 10**9
 @asynccontextmanager
 async def running(folder: Path, console: Console) -> AsyncIterator[RunningStack]:
     """A stack of its own in `folder`; it ends with the block."""
-    os.environ["BABYSEA_PROVIDER_RATE_SHARE"] = "1000"  # simulated providers have no published rate to keep to
-    os.environ["BABYSEA_PLANS_FILE"] = str(_plans_without_limits(folder).absolute())
-    stack = Stack(StackConfig(folder, StackPorts(0, 0, 0, 0)), _Quiet(console), _prepare, latency_scale=0)
+    without_limits(folder)
+    stack = Stack(StackConfig(folder, StackPorts(0, 0, 0, 0)), _Quiet(console), prepare, latency_scale=0)
     try:
         yield await stack.start()
     finally:
         await stack.stop()
+
+
+def without_limits(folder: Path) -> None:
+    """What a stack that is started from here on holds nobody to."""
+    os.environ["BABYSEA_PROVIDER_RATE_SHARE"] = "1000"  # simulated providers have no published rate to keep to
+    os.environ["BABYSEA_PLANS_FILE"] = str(_plans_without_limits(folder).absolute())
 
 
 def _plans_without_limits(folder: Path) -> Path:
@@ -43,7 +48,7 @@ def _plans_without_limits(folder: Path) -> Path:
     return target
 
 
-def _prepare(database_url: str) -> None:
+def prepare(database_url: str) -> None:
     migrate(database_url)
 
 

@@ -12,6 +12,7 @@ from cli.errors import CommandFailed
 from cli.keys import AccountOption
 from cli.operator_api import WHERE, operator_api
 from cli.output import credits, err, out, print_json, print_table
+from cli.words import is_id
 from domain.errors import InvalidInput
 from domain.pricing import exact_credits, microcredits_from_number, microcredits_from_text
 from embedded.config import DATA_DEFAULT
@@ -21,13 +22,25 @@ credits_commands = typer.Typer(no_args_is_help=True, help=f"Credits of an accoun
 
 def microcredits_from(text: str) -> int:
     """Read `12`, `0.5` or `0.000001` exactly. Raises CommandFailed for anything else, zero included."""
-    try:
-        amount = microcredits_from_text(text)
-    except InvalidInput:
-        amount = 0
+    amount = _read(text)
     if amount <= 0:
         raise CommandFailed(f"{text!r} is not an amount: give credits above zero with at most six decimals, like 12.5.")
     return amount
+
+
+def signed_microcredits_from(text: str) -> int:
+    """The same, or below zero."""
+    amount = _read(text)
+    if amount == 0:
+        raise CommandFailed(f"{text!r} is not an amount: give credits with at most six decimals, like 12.5 or -2.5.")
+    return amount
+
+
+def _read(text: str) -> int:
+    try:
+        return microcredits_from_text(text)
+    except InvalidInput:
+        return 0
 
 
 @credits_commands.command()
@@ -53,6 +66,34 @@ def grant(
         print_json({"result": answer["result"], **found})
         return
     out.print(f"{answer['result']}: {credits(found['available'])} credits available, {credits(found['held'])} held")
+
+
+@credits_commands.command()
+def refund(
+    generation_id: Annotated[str, typer.Argument(help="The generation that was paid for.", show_default=False)],
+    account: AccountOption,
+    reason: Annotated[str, typer.Option(help="Why, for the books.")],
+    amount: Annotated[str | None, typer.Option(help="Credits; without it all that it cost.")] = None,
+    key: Annotated[str | None, typer.Option(help="Names this refund: the same key again refunds nothing more.")] = None,
+    data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Give back what a generation cost, or a part of it."""
+    if not is_id(generation_id):
+        raise CommandFailed(f"There is no generation {generation_id}.")
+    with operator_api(data) as api:
+        answer = api.post(
+            f"/accounts/{api.account(account)['account_id']}/credits/refunds",
+            generation_id=generation_id,
+            amount=None if amount is None else exact_credits(microcredits_from(amount)),
+            reason=reason,
+            key=key or f"command-line/{uuid.uuid4()}",
+        )
+    if as_json:
+        print_json(answer)
+        return
+    refunded, available = (credits(microcredits_from_number(answer[name])) for name in ("refunded", "available"))
+    out.print(f"{answer['result']}: {refunded} credits; {available} credits available")
 
 
 @credits_commands.command()

@@ -14,6 +14,8 @@ from typer.core import TyperGroup
 
 from cli import programs
 from cli.account_commands import accounts_commands
+from cli.adjustments import adjust, adjustments, approve, reject
+from cli.alerts import alerts_commands
 from cli.audit import audit
 from cli.checks import check_commands
 from cli.credits import credits_commands
@@ -22,6 +24,7 @@ from cli.errors import CommandFailed
 from cli.generate import generate
 from cli.keys import keys_commands
 from cli.ledger import ledger_commands
+from cli.limits import limits_commands
 from cli.listing import list_generations
 from cli.models import models_commands
 from cli.operator_api import API_URL_VARIABLE, GIVEN, OPERATOR_KEY_VARIABLE, Given
@@ -31,6 +34,8 @@ from cli.plans import plans
 from cli.providers import providers_commands
 from cli.replay import replay
 from cli.show import show
+from cli.statement import statement
+from cli.stripe import stripe_commands
 from cli.up import up
 from cli.webhook_deliveries import deliveries, drain, replay_delivery, send_test
 from cli.webhooks import webhooks_commands
@@ -95,7 +100,14 @@ app.command()(up)
 app.command()(demo)
 app.add_typer(accounts_commands, name="accounts")
 app.add_typer(keys_commands, name="keys")
+credits_commands.command()(adjust)
+credits_commands.command()(adjustments)
+credits_commands.command()(approve)
+credits_commands.command()(reject)
 app.add_typer(credits_commands, name="credits")
+app.command()(statement)
+app.add_typer(alerts_commands, name="alerts")
+app.add_typer(limits_commands, name="limits")
 app.add_typer(ledger_commands, name="ledger")
 app.command()(generate)
 app.command()(show)
@@ -110,6 +122,7 @@ webhooks_commands.command()(drain)
 app.add_typer(webhooks_commands, name="webhooks")
 app.add_typer(providers_commands, name="providers")
 app.add_typer(check_commands, name="check")
+app.add_typer(stripe_commands, name="stripe")
 app.add_typer(operators_commands, name="operators")
 app.command()(audit)
 app.command()(programs.migrate)

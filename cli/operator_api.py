@@ -53,6 +53,23 @@ class OperatorApi:
         """Members that are None are left out."""
         return self._data("POST", path, json={name: value for name, value in body.items() if value is not None})
 
+    def put(self, path: str, **body: Any) -> dict[str, Any]:
+        return self._data("PUT", path, json=body)
+
+    def stream(self, path: str, **query: Any) -> Iterator[str]:
+        """An answer that is no JSON, as it comes."""
+        import httpx
+
+        params = {name: value for name, value in query.items() if value is not None}
+        try:
+            with self._http.stream("GET", path.removeprefix("/"), params=params) as response:
+                if not response.is_success:
+                    response.read()
+                    raise Refused(response.json().get("error", {}))
+                yield from response.iter_text()
+        except httpx.TransportError as error:
+            raise CommandFailed(f"The API at {self.api_url} does not answer ({type(error).__name__}).") from error
+
     def patch(self, path: str, **body: Any) -> dict[str, Any]:
         return self._data("PATCH", path, json=body)
 

@@ -72,7 +72,7 @@ async def running_stack(
     """A healthy stack for as long as this is entered. Raises StackError."""
     from embedded.stack import Stack
 
-    stack = Stack(config, progress, prepare=partial(_prepare, config), latency_scale=latency_scale)
+    stack = Stack(config, progress, prepare=partial(_prepare, config), stock=_stock, latency_scale=latency_scale)
     try:
         yield await stack.start()
     finally:
@@ -93,6 +93,13 @@ def _prepare(config: StackConfig, database_url: str) -> None:
     except MigrationError as error:
         raise StackError(f"The database's schema cannot be brought up to date: {error}.") from error
     asyncio.run(local_operator.prepare(database_url, secret_key(config.data), config.data))
+
+
+def _stock(config: StackConfig) -> None:
+    """What is for sale, at the simulated Stripe, and where that sends its events."""
+    from cli import sandbox_shop
+
+    sandbox_shop.stock(config)
 
 
 async def _demo_key(stack: RunningStack) -> str:

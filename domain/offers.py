@@ -15,11 +15,16 @@ class Currency:
 
     def worth(self, minor: int) -> int:
         """Whole micro-credits for an amount in minor units."""
-        return half_even(minor * self.microcredits, 10**self.decimals)
+        return half_even(minor * self.microcredits, self._minor_units)
 
     def minor(self, microcredits: int) -> int:
         """The least amount in minor units that is worth at least this much."""
-        return -(-microcredits * 10**self.decimals // self.microcredits)
+        return -(-microcredits * self._minor_units // self.microcredits)
+
+    @property
+    def _minor_units(self) -> int:
+        """Of one whole unit."""
+        return int(10**self.decimals)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from domain.errors import Fault, ProviderError, ProviderUnavailable
 SAME_PROVIDER_TRIES_MAX = 3
 BUSY_WAIT_MAX = timedelta(seconds=5)  # longer, and the next candidate is the better choice
 UNAVAILABLE_PAUSE = timedelta(milliseconds=300)
+LOOK_PAUSE_MAX = timedelta(seconds=30)
 POLL_GROWTH = 1.3
 POLL_GROWTH_MAX = 10.0
 
@@ -25,6 +26,12 @@ def pause_before_resubmit(error: ProviderError, tries: int) -> timedelta | None:
     if isinstance(error, ProviderUnavailable) and tries == 1:
         return UNAVAILABLE_PAUSE
     return None
+
+
+def pause_after_failed_look(error: ProviderError, otherwise: timedelta) -> timedelta:
+    """Until the next look. The pause that was asked for is kept up to a limit: one beyond the job's deadline would end
+    the looking at once and leave a job that may be finished, and files that go soon."""
+    return min(error.retry_after, LOOK_PAUSE_MAX) if error.retry_after is not None else otherwise
 
 
 def poll_pause(interval: timedelta, looks: int) -> timedelta:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from domain.errors import InvalidInput
 from domain.problems import clip
 
+YEAR_MIN = 1970  # nothing was booked before, and the calendar's own first day has none before it
+
 _NAMED = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
 
 
@@ -26,7 +28,8 @@ def period_named(text: str) -> Period:
     try:
         if match:
             year, month, day = (int(part) if part else None for part in match.groups())
-            assert year is not None
+            if year is None or year < YEAR_MIN:
+                raise ValueError(year)
             start = datetime(year, month or 1, day or 1, tzinfo=UTC)
             if day:
                 return Period(start, start + timedelta(days=1))
@@ -52,10 +55,11 @@ def period_between(start: str, end: str) -> Period:
 def _instant(field: str, text: str) -> datetime:
     try:
         read = datetime.fromisoformat(text)
-        if read.tzinfo is not None:
+        if read.tzinfo is not None and read.astimezone(UTC).year >= YEAR_MIN:
             return read.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
     raise InvalidInput(
-        f"{field} must be a time in ISO 8601 with an offset, such as 2026-11-01T00:00:00Z.", details={"field": field}
+        f"{field} must be a time in ISO 8601 with an offset, such as 2026-11-01T00:00:00Z, in {YEAR_MIN} or later.",
+        details={"field": field},
     )

@@ -82,7 +82,8 @@ class InputFile:
     content_type: str  # as sniffed: image/png, image/jpeg, image/webp, video/mp4
 
 
-# Reads the file at one of our own addresses. Raises InputFileUnreachable.
+# Reads the file at one of our own addresses. Raises ProviderRejectedInput: our copy is our fault, and another provider
+# may read it.
 ReadFile = Callable[[str], Awaitable[InputFile]]
 
 

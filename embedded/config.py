@@ -21,6 +21,8 @@ SANDBOX_CLOUDFLARE_TOKEN = "sandbox-workers-ai-token-0000000000000000"  # noqa: 
 SANDBOX_CLOUDFLARE_ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
 SANDBOX_FAL_KEY = "00000000-0000-4000-8000-000000000001:sandboxsecret"
 SANDBOX_OPENAI_KEY = "sk-proj-sandbox000000000000000000000000"
+SANDBOX_STRIPE_KEY = "sk_test_sandbox0000000000000000000000000000"
+SANDBOX_STRIPE_WEBHOOK_SECRET = "whsec_sandbox00000000000000000000000000"  # noqa: S105
 SANDBOX_OPENAI_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"sandbox-openai-webhook-secret-00").decode()
 
 
@@ -127,6 +129,9 @@ def environment(config: StackConfig, database_url: str) -> dict[str, str]:
         "BABYSEA_OPENAI_KEY": SANDBOX_OPENAI_KEY,
         "BABYSEA_OPENAI_BASE_URL": f"{config.sandbox_url}/openai/v1",
         "BABYSEA_OPENAI_WEBHOOK_SECRET": SANDBOX_OPENAI_WEBHOOK_SECRET,
+        "BABYSEA_STRIPE_KEY": SANDBOX_STRIPE_KEY,
+        "BABYSEA_STRIPE_WEBHOOK_SECRETS": SANDBOX_STRIPE_WEBHOOK_SECRET,
+        "BABYSEA_STRIPE_BASE_URL": f"{config.sandbox_url}/stripe",
         # the simulated providers' outputs, and our own: an output may be the input of the next generation
         "BABYSEA_PRIVATE_HOSTS": f"{HOST}:{config.ports.sandbox},{HOST}:{config.ports.api}",
         "BABYSEA_WEBHOOK_PRIVATE_ADDRESSES": "true",

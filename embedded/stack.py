@@ -26,7 +26,8 @@ AFTER_A_KILL_S = 5.0  # within which the processes of a killed supervisor have e
 
 
 class Stack:
-    """`start`, then leave it running, then `stop`. `prepare(database_url)` runs once the database serves."""
+    """`start`, then leave it running, then `stop`. `prepare(database_url)` runs once the database serves,
+    `stock(config)` once the simulated providers do."""
 
     def __init__(
         self,
@@ -34,12 +35,14 @@ class Stack:
         report: Report,
         prepare: Callable[[str], None],
         *,
+        stock: Callable[[StackConfig], None] | None = None,
         make_database: Callable[[Path], DatabaseServer] | None = None,
         latency_scale: float = 1.0,
     ) -> None:
         self.config = config
         self._report: Report = _KeepsNote(report, self._refresh_note)
         self._prepare = prepare
+        self._stock = stock
         self._latency_scale = latency_scale
         self._make_database = make_database or _embedded_postgres
         self._lock = DataLock(config.data)
@@ -106,7 +109,7 @@ class Stack:
     async def _start_parts(self) -> str:
         async with asyncio.TaskGroup() as starting:
             engine = starting.create_task(self._child(self._temporal()).start())
-            starting.create_task(self._child(self._sandbox()).start())
+            starting.create_task(self._start_sandbox())
             await asyncio.sleep(0)  # both fork before the database's start blocks this thread
             database_url = await self._start_database()
             await engine
@@ -114,6 +117,11 @@ class Stack:
             starting.create_task(self._child(self._api(settings)).start())
             starting.create_task(self._child(self._worker(settings)).start())
         return database_url
+
+    async def _start_sandbox(self) -> None:
+        await self._child(self._sandbox()).start()
+        if self._stock is not None:
+            await asyncio.to_thread(self._stock, self.config)
 
     async def _start_database(self) -> str:
         root = self.config.data / "postgres"

@@ -5,6 +5,7 @@
 Where things are:
     app.py            the composition root;  __main__.py: the command line;  connection.py: real connection resets
     replicate/, fal/  and so on: a package for each provider, with its routes, words, credentials and models
+    stripe/           payments: the simulated Stripe, beside the providers (its own guide is in its __init__.py)
     registry.py       lists them;  simulated.py: what each of them is to the rest
     submissions.py    what every submit goes through: counting, faults, the job, the lost answer
     faults.py         the fault words and how they are asked for;  problems.py: refusals

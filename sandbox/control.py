@@ -146,7 +146,7 @@ code{background:#eef2f7;padding:0 .25rem;border-radius:3px}
 <p>A simulator of the APIs of {titles}: jobs run on the clock, outputs are real files, callbacks are signed.
 Nothing here reaches a real provider.</p>
 <p>{addresses} &middot; <a href="/sandbox/jobs">jobs</a> &middot;
-<a href="/sandbox/faults">faults</a></p>
+<a href="/sandbox/faults">faults</a> &middot; <a href="/sandbox/stripe">Stripe</a></p>
 <h2>Recent jobs</h2>
 <table><tr><th>Time<th>Provider<th>Model<th>State<th>Prompt</tr>{rows}</table>
 <h2>Faults on demand</h2>

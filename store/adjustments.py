@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from domain.errors import ResourceNotFound, StateConflict
-from store import sql
+from store import ledger_payments, sql
 from store.operators import Operator
 
 LIFE = timedelta(days=7)  # then nobody can approve it any more
@@ -102,8 +102,6 @@ async def approve(conn: AsyncConnection[Any], operator: Operator, adjustment_id:
     Raises ResourceNotFound; StateConflict when it is decided or expired, when the operator proposed it, or when the
     books refuse it.
     """
-    from store import ledger_payments
-
     proposal = await _still_open(conn, adjustment_id)
     if proposal.proposed_by_id == operator.operator_id or proposal.proposed_by == operator.name:
         raise StateConflict("An adjustment is approved by another operator than the one who proposed it.")

@@ -36,8 +36,9 @@ from domain.billing_rules import effects_of, refuse_another
 from domain.errors import ParameterOutOfRange
 from domain.offers import Offers
 from domain.plans import FALLBACK
-from store import billing, ledger, sql, top_ups
+from store import billing, ledger, ledger_payments, sql, top_ups
 from store.billing import Booked
+from store.ledger_payments import DisputeOutcome
 
 _QUERIES = sql.load("billing")
 MISSING_HERE = "missing_here"
@@ -143,9 +144,6 @@ def difference(
 
 async def _apply(conn: AsyncConnection[Any], account_id: str, payment_key: str, effect: Effect) -> None:
     """Through the ledger's operations and keys; a contradiction is for people."""
-    from store import ledger_payments
-    from store.ledger_payments import DisputeOutcome
-
     match effect:
         case Grant(key, amount, note):
             word = await _grant(conn, account_id, key, amount, note)

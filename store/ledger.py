@@ -59,6 +59,13 @@ class Granted(StrEnum):
     CONFLICT = "conflict"  # the key was used for another account, amount or source
 
 
+class Refunded(StrEnum):
+    REFUNDED = "refunded"
+    ALREADY_REFUNDED = "already_refunded"  # a repeat
+    TOO_MUCH = "too_much"  # more than is left of what was settled
+    CONFLICT = "conflict"  # nothing was settled, or the key was used for something else
+
+
 class GrantSource(StrEnum):
     """The fact outside of the ledger that a grant stands on."""
 
@@ -75,6 +82,8 @@ class AccountKind(StrEnum):
     PAYMENT = "payment"
     PROMOTION = "promotion"
     ADJUSTMENT = "adjustment"
+    DISPUTED = "disputed"  # set aside until a bank has decided
+    CLEARING = "clearing"  # taken back because its payment was
 
 
 class Operation(StrEnum):
@@ -85,6 +94,13 @@ class Operation(StrEnum):
     RECOLLECT = "recollect"
     SHORTFALL = "shortfall"
     GRANT = "grant"
+    REFUND = "refund"
+    CLAW_BACK = "claw_back"
+    DISPUTE = "dispute"
+    RESTORE = "restore"
+    LOSE = "lose"
+    ADJUST = "adjust"
+    REPAY = "repay"
 
 
 class HoldState(StrEnum):
@@ -102,6 +118,7 @@ class Balance:
     held: int
     debt: int  # zero or above: what is owed
     entry_number: int
+    disputed: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ class Entry:
     """One signed leg of a transfer, as the account sees it."""
 
     transfer_id: int  # the cursor of `entries`
-    number: int  # gapless per account, in commit order
+    number: int  # gapless per account and kind (and shard, where it has several), in commit order
     amount_micros: int  # negative: taken from the account
     balance_micros: int  # afterwards
     operation: Operation
@@ -139,6 +156,8 @@ class Hold:
     ended_at: datetime | None
     corrected_at: datetime | None
     reason: str | None
+    refunded_micros: int  # the part of the settled amount that was given back later
+    shard: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", HoldState(self.state))
@@ -166,10 +185,10 @@ async def reserve(
             "account_id": account_id,
             "work_id": work_id,
             "try_number": try_number,
-            "amount": _amount(amount, at_least=0),
+            "amount": checked_amount(amount, at_least=0),
             "price_version": price_version,
             "expires_at": expires_at,
-            "key": None if key is None else _key(key),
+            "key": None if key is None else checked_key(key),
         },
     )
     return Reserved(word)
@@ -186,7 +205,7 @@ async def settle(
         "account_id": account_id,
         "work_id": work_id,
         "try_number": try_number,
-        "amount": _amount(amount, at_least=0),
+        "amount": checked_amount(amount, at_least=0),
     }
     return Settled(await _word(conn, "settle", parameters))
 
@@ -209,24 +228,43 @@ async def grant(
     """
     parameters = {
         "account_id": account_id,
-        "amount": _amount(amount, at_least=1),
+        "amount": checked_amount(amount, at_least=1),
         "source": source,
-        "key": _key(key),
+        "key": checked_key(key),
         "note": note,
     }
     try:
         async with conn.transaction():
-            cursor = await conn.execute(_QUERIES["grant"], parameters)
-            row = await cursor.fetchone()
+            return Granted(await keyed(conn, _QUERIES["grant"], parameters))
     except CheckViolation as violation:
         raise ParameterOutOfRange("The balance would pass its limit.", details={"field": "amount"}) from violation
-    assert row is not None
-    word, differs = row
-    if word == "no_account":
-        raise AccountNotFound("There is no such account.")
-    if differs:
-        _log.warning("grant_conflict", extra={"account_id": account_id, "differs": differs})
-    return Granted(word)
+
+
+async def refund_settled(
+    conn: AsyncConnection[Any],
+    *,
+    account_id: str,
+    work_id: str,
+    try_number: int = 1,
+    amount: int,
+    actor: str,
+    reason: str,
+    key: str,
+) -> Refunded:
+    """Give back a part or all of what a work was charged; several times, each under its own key within the account.
+
+    Like all that comes in, it pays debt first. Raises ParameterOutOfRange, AccountNotFound, InvalidInput.
+    """
+    parameters = {
+        "account_id": account_id,
+        "work_id": work_id,
+        "try_number": try_number,
+        "amount": checked_amount(amount, at_least=1),
+        "actor": checked_text(actor, "actor", 100),
+        "reason": checked_text(reason, "reason", 500),
+        "key": checked_key(key),
+    }
+    return Refunded(await keyed(conn, _QUERIES["refund_settled"], parameters))
 
 
 async def balance(conn: AsyncConnection[Any], account_id: str, *, at: datetime | None = None) -> Balance:
@@ -291,6 +329,18 @@ async def check(conn: AsyncConnection[Any]) -> list[str]:
     return [row[0] for row in await cursor.fetchall()]
 
 
+async def keyed(conn: AsyncConnection[Any], query: bytes, parameters: dict[str, Any]) -> str:
+    """Run an operation that is named by a key and answer its word; a conflict is logged with what differs."""
+    row = await (await conn.execute(query, parameters)).fetchone()
+    assert row is not None
+    word, differs = row
+    if word == "no_account":
+        raise AccountNotFound("There is no such account.")
+    if word == "conflict":
+        _log.warning("ledger_conflict", extra={"account_id": parameters["account_id"], "differs": differs})
+    return str(word)
+
+
 async def _word(conn: AsyncConnection[Any], name: str, parameters: dict[str, Any]) -> str:
     cursor = await conn.execute(_QUERIES[name], parameters)
     row = await cursor.fetchone()
@@ -300,7 +350,8 @@ async def _word(conn: AsyncConnection[Any], name: str, parameters: dict[str, Any
     return str(row[0])
 
 
-def _amount(amount: int, *, at_least: int) -> int:
+def checked_amount(amount: int, *, at_least: int) -> int:
+    """Raises InvalidInput for what is not a whole number, ParameterOutOfRange for one that no transfer can have."""
     if isinstance(amount, bool) or not isinstance(amount, int):
         raise InvalidInput("An amount is a whole number of micro-credits.", details={"field": "amount"})
     if not at_least <= amount <= AMOUNT_MAX_MICROCREDITS:
@@ -308,8 +359,15 @@ def _amount(amount: int, *, at_least: int) -> int:
     return amount
 
 
-def _key(key: str) -> str:
-    """Opaque and compared exactly: no trimming, no folding, no normalisation."""
+def checked_key(key: str, field: str = "key") -> str:
+    """Opaque and compared exactly: no trimming, no folding, no normalisation. Raises InvalidInput."""
     if not 1 <= len(key.encode()) <= KEY_BYTES_MAX or "\x00" in key:
-        raise InvalidInput("A key has 1 to 255 bytes.", details={"field": "key"})
+        raise InvalidInput("A key has 1 to 255 bytes.", details={"field": field})
     return key
+
+
+def checked_text(text: str, field: str, length_max: int) -> str:
+    """For a name or a reason that a person gives. Raises InvalidInput."""
+    if not 1 <= len(text) <= length_max or "\x00" in text:
+        raise InvalidInput(f"The {field} has 1 to {length_max} characters.", details={"field": field})
+    return text

@@ -25,6 +25,8 @@ from store.ledger_violations import (
     of_held,
     of_hold,
     of_limits,
+    of_operation,
+    of_payment,
     of_sum,
     of_transfer,
 )
@@ -93,7 +95,15 @@ async def verify(
         await conn.execute(_QUERIES["tuning"])
         run = _Run(conn, account_id, progress, batch_rows)
         await run.estimate()
-        for one_pass in (run.entries, run.balances, run.holds, run.grants, run.generations):
+        for one_pass in (
+            run.entries,
+            run.balances,
+            run.holds,
+            run.grants,
+            run.operations,
+            run.payments,
+            run.generations,
+        ):
             found = await one_pass()
             if found is not None:
                 run.done.violations.append(found)
@@ -203,6 +213,16 @@ class _Run:
         self.done.grants = row[0]
         self._tell()
         return None if row[1] is None else of_grant(row[1])
+
+    async def operations(self) -> Violation | None:
+        """Refunds, clawbacks, disputes and adjustments moved what they say, once per key (INV-12, 14)."""
+        row = await self._one("operations")
+        return None if row is None else of_operation(row[0])
+
+    async def payments(self) -> Violation | None:
+        """No more was taken back of a payment than it granted (INV-18)."""
+        row = await self._one("payments")
+        return None if row is None else of_payment(row[0])
 
     async def generations(self) -> Violation | None:
         """Holds against work: what was delivered is settled, what failed is released (INV-28, 29)."""

@@ -51,21 +51,24 @@ def of_transfer(
 
 
 def of_balance(found: Found) -> Violation:
-    where = f"The {_ledger_account(found)} of account {found['account_id']}"
-    if found["balance_micros"] is None:
-        words = f"{where} has {found['told_count']} entries and is not there."
-    else:
-        words = (
-            f"{where} stands at {_credits(found['balance_micros'])} after {found['entry_count']} entries; its entries "
-            f"are {found['told_count']} and sum to {_credits(found['told_micros'])}."
-        )
+    words = (
+        f"The {_ledger_account(found)} of account {found['account_id']} stands at {_credits(found['balance_micros'])} "
+        f"after {found['entry_count']} entries; its entries are {found['told_count']} and sum to "
+        f"{_credits(found['told_micros'])}."
+    )
     return Violation("INV-4", found["account_id"], words, found["told_count"])
 
 
 def of_limits(found: Found) -> Violation:
+    owed = ("debt", "payment", "promotion")  # zero or below; the others zero or above
+    kind = next(
+        name.removesuffix("_micros")
+        for name, micros in found.items()
+        if name.endswith("_micros") and (micros > 0 if name.removesuffix("_micros") in owed else micros < 0)
+    )
     words = (
-        f"The {found['kind']} balance of account {found['account_id']} stands at {_credits(found['balance_micros'])}, "
-        "which it may never."
+        f"The {_ledger_account({**found, 'kind': kind})} of account {found['account_id']} stands at "
+        f"{_credits(found[f'{kind}_micros'])}, which it may never."
     )
     return Violation("INV-1/INV-2", found["account_id"], words)
 
@@ -80,8 +83,9 @@ def of_sum(found: Found) -> Violation:
 
 def of_held(found: Found) -> Violation:
     words = (
-        f"Account {found['account_id']} holds {_credits(found['held_micros'])}; its {found['open_holds'] or 0} open "
-        f"holds sum to {_credits(found['open_micros'])}."
+        f"The {_ledger_account({**found, 'kind': 'held'})} of account {found['account_id']} stands at "
+        f"{_credits(found['held_micros'])}; its {found['open_holds'] or 0} open holds sum to "
+        f"{_credits(found['open_micros'])}."
     )
     return Violation("INV-5", found["account_id"], words)
 
@@ -122,6 +126,27 @@ def of_grant(found: Found) -> Violation:
     return Violation("INV-7/INV-14", account, words, entry)
 
 
+def of_operation(found: Found) -> Violation:
+    account = found["account_id"]
+    if found["operation"] is None:
+        name = f"{found['moved_operation']} {found['key']!r}"
+        words = f"Transfer {found['transfer_id']} of account {account} is of the {name}, which is written down nowhere."
+    else:
+        words = (
+            f"The {found['operation']} {found['key']!r} of account {account} should have moved "
+            f"{_credits(found['amount_micros'])}; its transfers moved {_credits(found['moved_micros'])}."
+        )
+    return Violation("INV-12/INV-14", account, words)
+
+
+def of_payment(found: Found) -> Violation:
+    words = (
+        f"The payment {found['payment_key']!r} of account {found['account_id']} granted "
+        f"{_credits(found['amount_micros'])}; {_credits(found['taken_micros'])} were taken back."
+    )
+    return Violation("INV-18", found["account_id"], words)
+
+
 def of_generation(found: Found) -> Violation:
     words = (
         f"Generation {found['generation_id']} of account {found['account_id']} is {found['status']} and its hold is "
@@ -136,7 +161,7 @@ def of_generation(found: Found) -> Violation:
 
 
 def _ledger_account(found: Found) -> str:
-    shard = f" (part {found['shard']})" if found.get("shard") else ""
+    shard = f" (part {found['shard']})" if found["shard"] else ""
     return f"{found['kind']} balance{shard}"
 
 

@@ -42,21 +42,24 @@ def tasks(page: Mapping[str, Any], native_model: str) -> Iterator[Listed]:
 
 
 def near(listed: list[Listed], submission: Submission, submitted_after: datetime, *, now: float) -> list[JobRef]:
-    """Those whose time suits, the closest first. `now` in unix seconds."""
+    """Those whose time suits, the closest first; none without a prompt, because nothing would tell a task from a
+    stranger's then. `now` in unix seconds."""
+    prompt = submission.native_input.get("input", {}).get("prompt")
+    if not isinstance(prompt, str):
+        return []
     earliest = submitted_after - _CLOCK_SKEW
     latest = min(submitted_after + _SUBMIT_MAX, datetime.fromtimestamp(now, UTC) - _ANSWERED_IN)
     suiting = [task for task in listed if earliest <= task.created_at <= latest]
     suiting.sort(key=lambda task: (abs(task.created_at - submitted_after), task.task_id))
-    prompt = submission.native_input.get("input", {}).get("prompt")
-    handle = {_PRINT: _print_of(prompt)} if isinstance(prompt, str) else {}
-    return [JobRef(task.task_id, handle) for task in suiting[:_NEAR_MAX]]
+    return [JobRef(task.task_id, {_PRINT: _print_of(prompt)}) for task in suiting[:_NEAR_MAX]]
 
 
 def is_of(ref: JobRef, output: Mapping[str, Any]) -> bool:
-    """Whether a finished task shows the prompt that its reference expects, or none."""
+    """Whether a finished task shows the prompt that its reference expects, where it expects one."""
     expected = ref.handle.get(_PRINT)
-    shown = [output.get("orig_prompt"), *(item.get("orig_prompt") for item in objects(output.get("results")))]
-    return expected is None or all(_print_of(prompt) == expected for prompt in shown if isinstance(prompt, str))
+    told = [output.get("orig_prompt"), *(item.get("orig_prompt") for item in objects(output.get("results")))]
+    shown = {_print_of(prompt) for prompt in told if isinstance(prompt, str)}
+    return expected is None or shown == {expected}
 
 
 def _print_of(prompt: str) -> str:

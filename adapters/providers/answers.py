@@ -31,9 +31,14 @@ def pooled_client(
     base_url: str, authorization: str | None, timeout: timedelta, more_headers: Mapping[str, str] | None = None
 ) -> httpx.AsyncClient:
     """One client for the life of the process. It follows no redirect, because that would repeat a POST or carry the
-    credential elsewhere, and reads no proxy from the environment."""
+    credential elsewhere, and reads no proxy from the environment.
+
+    Raises ValueError for a credential that would be refused while it is sent: that error would show it."""
     seconds = timeout.total_seconds()
     credential = {"Authorization": authorization} if authorization is not None else {}
+    for value in (*credential.values(), *(more_headers or {}).values()):
+        if not value.isascii() or not value.isprintable():
+            raise ValueError(f"the credential for {base_url} has characters that no HTTP header can carry")
     return httpx.AsyncClient(
         base_url=base_url,
         headers={**credential, "Accept": "application/json", "Accept-Encoding": "identity", **(more_headers or {})},
@@ -64,7 +69,7 @@ def submitting(provider: str) -> Iterator[None]:
         yield
     except _NEVER_SENT as error:
         raise ProviderUnavailable(f"{provider} could not be reached.") from error
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise SubmitAmbiguous(f"The answer of {provider} to a submit was lost.") from error
 
 
@@ -104,7 +109,7 @@ def looking(provider: str) -> Iterator[None]:
     """Around a request that may be repeated."""
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise ProviderUnavailable(f"{provider} did not answer.") from error
 
 

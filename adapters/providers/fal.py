@@ -153,7 +153,7 @@ class FalProvider:
         del request.headers["Authorization"]  # public: the credential stays here
         try:
             response = await self._http.send(request)
-        except httpx.TransportError:
+        except httpx.RequestError:
             return None
         return json_object(response) if response.is_success else None
 

@@ -11,7 +11,11 @@ _COST = "cost_microcredits"
 
 
 def with_outputs(job_id: str, urls: Sequence[str], cost_microcredits: int | None) -> Job:
-    """A finished job whose outputs are addresses."""
+    """A finished job whose outputs are addresses. One that is the file itself (`data:`) is not kept: whoever submitted
+    stores such outputs at once."""
+    outputs = tuple(map(Output, urls))
+    if any(output.inline for output in outputs):
+        return Job(JobRef(job_id), JobState.SUCCEEDED, outputs, cost_microcredits=cost_microcredits)
     handle = {f"output.{index}": url for index, url in enumerate(urls)}
     if cost_microcredits is not None:
         handle[_COST] = str(cost_microcredits)

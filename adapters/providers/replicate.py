@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -95,7 +96,8 @@ class ReplicateProvider:
     async def read(self, ref: JobRef) -> Job:
         with looking("Replicate"):
             response = await self._http.get(f"/predictions/{_path_id(ref)}")
-        return to_job(seen(response))
+        job = to_job(seen(response))
+        return replace(job, outputs=tuple(map(self._reachable, job.outputs)))
 
     async def cancel(self, ref: JobRef) -> bool:
         with looking("Replicate"):
@@ -140,6 +142,12 @@ class ReplicateProvider:
             response = await self._http.get("/account")
         if not response.is_success:
             raise refusal(response)
+
+    def _reachable(self, output: Output) -> Output:
+        """Files of the API itself are behind our credential, which no other address may see."""
+        if not output.url.startswith(f"{base_of(self._http)}files/"):
+            return output
+        return replace(output, headers={"Authorization": self._http.headers["Authorization"]})
 
     def _next_page(self, page: Mapping[str, Any]) -> str | None:
         """The next page, only where our credential may go."""
@@ -186,13 +194,16 @@ def is_of(submission: Submission, prediction: Mapping[str, Any]) -> bool:
 
 _RUNNING = {"starting": JobState.QUEUED, "processing": JobState.RUNNING}
 
-_FAILURES: tuple[tuple[str, type[ProviderError], str], ...] = (  # first match in the lower-cased text of a failed job
-    ("e005", ContentRefused, "A safety filter refused the input or the output."),
+_FAILURES: tuple[
+    tuple[str, type[ProviderError], str], ...
+] = (  # the first found in the lower-cased text of a failed job
+    (r"(?<![\w-])e005", ContentRefused, "A safety filter refused the input or the output."),
     ("flagged", ContentRefused, "A safety filter refused the input or the output."),
     ("nsfw", ContentRefused, "A safety filter refused the output."),
-    ("e6716", ProviderTimedOut, "Replicate did not start the job in time."),
-    ("e4875", ProviderRejectedInput, "Replicate got an empty callback address."),
-    ("e1001", ProviderFailed, "The job ran out of memory."),
+    (r"(?<!case-)sensitive", ContentRefused, "A safety filter refused the input or the output."),
+    (r"(?<![\w-])e6716", ProviderTimedOut, "Replicate did not start the job in time."),
+    (r"(?<![\w-])e4875", ProviderRejectedInput, "Replicate got an empty callback address."),
+    (r"(?<![\w-])e1001", ProviderFailed, "The job ran out of memory."),
     ("out of memory", ProviderFailed, "The job ran out of memory."),
     ("interrupted", ProviderFailed, "Replicate interrupted the job."),
 )
@@ -228,8 +239,8 @@ def _outputs(prediction: Mapping[str, Any]) -> tuple[Output, ...]:
 
 def _failure(text: str) -> ProviderError:
     lowered = text.lower()
-    for part, error, message in _FAILURES:
-        if part in lowered:
+    for pattern, error, message in _FAILURES:  # a code is a word: the ids of files have the same letters
+        if re.search(pattern, lowered):
             return error(message)
     number = re.search(r"\bE\d{4}\b", text)
     return ProviderFailed(f"The job failed at Replicate ({number[0]})." if number else "The job failed at Replicate.")

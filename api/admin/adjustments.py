@@ -69,7 +69,7 @@ async def list_adjustments(
     account_id: Annotated[str | None, Query(pattern=UUID, description="Only of this account.")] = None,
     waiting: Annotated[bool, Query(description="Only those that can still be approved.")] = False,
 ) -> Response:
-    """Newest first."""
+    """What was proposed, newest first, and what became of it."""
     async with single(handles.pool) as conn:
         found, total = await adjustments.page(
             conn, account_id=account_id, open_only=waiting, limit=part.limit, offset=part.offset

@@ -25,10 +25,13 @@ NAME = r"^[^\s\u0000-\u001f\u007f]([^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007
 EMAIL = r"^[^@\s\u0000]+@[^@\s\u0000]+$"
 HTTPS = r"^https://[^\s/\u0000]+(/[^\s\u0000]*)?$"
 UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+STRIPE_CUSTOMER = r"^cus_[A-Za-z0-9]{1,100}$"
 _RULES = {
     NAME: "must be one line that neither is blank nor begins or ends with a blank",
     EMAIL: "must be an email address",
     HTTPS: "must be an https address",
+    UUID: "must be a UUID",
+    STRIPE_CUSTOMER: "must be the id of a customer, cus_...",
 }
 
 
@@ -66,10 +69,24 @@ def body(model: type[B]) -> Callable[[Request], Awaitable[B]]:
 
 def accepting(model: type[Body], example: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     """What a route with a body adds to its operation in the OpenAPI document: the body, an example, its answer."""
-    schema = {**model.model_json_schema(), "example": example}
+    schema = {**_flat(model.model_json_schema()), "example": example}
     required = bool(schema.get("required"))
     content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": required, "content": content}, **answering(answer)}
+
+
+def _flat(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with the shapes inside of it written out where they are used."""
+    shapes = schema.pop("$defs", {})
+
+    def written_out(node: Any) -> Any:
+        if isinstance(node, dict):
+            name = node.get("$ref", "").rpartition("/")[2]
+            return written_out(shapes[name]) if name else {key: written_out(inner) for key, inner in node.items()}
+        return [written_out(inner) for inner in node] if isinstance(node, list) else node
+
+    flat: dict[str, Any] = written_out(schema)
+    return flat
 
 
 def amount_of(sent: float, field: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.admin import (
     accounts,
+    adjustments,
     alerts,
     audit,
     credits,
@@ -12,6 +13,7 @@ from api.admin import (
     operators,
     plans,
     providers,
+    refunds,
     requests,
     spending,
     statement,
@@ -25,6 +27,8 @@ ROUTERS = (
     accounts.router,
     keys.router,
     credits.router,
+    refunds.router,
+    adjustments.router,
     statement.router,
     alerts.router,
     spending.router,

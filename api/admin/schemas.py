@@ -190,7 +190,10 @@ class Granted(Balance):
 
 class Entry(Contract):
     entry_id: int
-    operation: str = Field(description="reserve, settle, release, expire, recollect, shortfall or grant.")
+    operation: str = Field(
+        description="reserve, settle, release, expire, recollect, shortfall, grant, refund, claw_back, dispute, restore, "
+        "lose, adjust or repay."
+    )
     amount: float = Field(description="Credits; negative: taken from the spendable balance.")
     balance_after: float
     generation_id: str | None

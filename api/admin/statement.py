@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
@@ -15,10 +15,10 @@ from api import schemas
 from api.admin import money_samples as samples
 from api.admin import money_schemas as shapes
 from api.admin.access import OperatorCaller, documented
+from api.admin.requests import cell
 from api.admin.targets import account_of
 from api.dependencies import Handles
 from api.envelope import encoded, request_id, timestamp
-from api.samples import answering
 from domain import errors as e
 from domain.periods import Period, period_between, period_named
 from domain.pricing import text_from_microcredits
@@ -38,13 +38,25 @@ Start = Annotated[str | None, Query(alias="from", description="In place of `peri
 End = Annotated[str | None, Query(alias="to", description="In place of `period`: before this instant.")]
 
 
+_OPERATION: dict[str, Any] = {
+    "responses": {
+        "200": {
+            "content": {
+                "application/json": {"example": samples.STATEMENT},
+                "text/csv": {"schema": {"type": "string"}, "example": samples.STATEMENT_CSV},
+            },
+        }
+    }
+}
+
+
 @router.get(
     "/statement",
     responses={
         200: {"model": schemas.Success[shapes.Statement]},
         **documented(e.InvalidInput, e.ResourceNotFound),
     },
-    openapi_extra=answering(samples.STATEMENT),
+    openapi_extra=_OPERATION,
 )
 async def read_statement(
     request: Request,
@@ -54,50 +66,22 @@ async def read_statement(
     period: Named = None,
     start: Start = None,
     end: End = None,
+    format: Annotated[Literal["json", "csv"], Query(description="json, or csv for a file.")] = "json",
 ) -> Response:
     """What the account had, every movement of its spendable balance in a period, and what it had then.
 
     A period begins with its first instant and ends before its last, in UTC: periods that meet leave out nothing and
-    have nothing twice.
+    have nothing twice. A file without its line `closing` was cut off.
     """
-    account, found = await _asked(handles.pool, account_id, _period(period, start, end))
-    return StreamingResponse(_as_json(request, handles.pool, account, found), media_type="application/json")
-
-
-@router.get(
-    "/statement.csv",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "One line for each entry, between the opening and the closing balance.",
-            "content": {"text/csv": {"schema": {"type": "string"}, "example": samples.STATEMENT_CSV}},
-        },
-        **documented(e.InvalidInput, e.ResourceNotFound),
-    },
-)
-async def read_statement_as_csv(
-    request: Request,  # noqa: ARG001 - as every route of an operator
-    _: OperatorCaller,
-    handles: Handles,
-    account_id: str,
-    period: Named = None,
-    start: Start = None,
-    end: End = None,
-) -> Response:
-    """The same for a spreadsheet. A file without its line `closing` was cut off."""
-    _account, found = await _asked(handles.pool, account_id, _period(period, start, end))
-    name = f"statement-{found.account_id}-{found.period.start:%Y%m%d}-{found.period.end:%Y%m%d}.csv"
-    return StreamingResponse(
-        _as_csv(handles.pool, found),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-async def _asked(pool: Pool, account_id: str, period: Period) -> tuple[Account, Statement]:
-    async with single(pool) as conn:
+    asked = _period(period, start, end)
+    async with single(handles.pool) as conn:
         account = await account_of(conn, account_id)
-        return account, await statement.of_account(conn, account.account_id, period)
+        found = await statement.of_account(conn, account.account_id, asked)
+    if format == "json":
+        return StreamingResponse(_as_json(request, handles.pool, account, found), media_type="application/json")
+    name = f"statement-{found.account_id}-{asked.start:%Y%m%d}-{asked.end:%Y%m%d}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_as_csv(handles.pool, found), headers=headers, media_type="text/csv")
 
 
 def _period(named: str | None, start: str | None, end: str | None) -> Period:
@@ -137,7 +121,7 @@ async def _as_csv(pool: Pool, found: Statement) -> AsyncIterator[str]:
     opening, closing = (text_from_microcredits(end.available) for end in (found.opening, found.closing))
     yield _lines([COLUMNS, ("", timestamp(found.period.start), "opening", "", opening, "", "")])
     async for chunk in _chunks(pool, found):
-        yield _lines([_row(entry) for entry in chunk])
+        yield _lines([(*row[:-1], cell(row[-1])) for row in map(_row, chunk)])
     yield _lines([("", timestamp(found.period.end), "closing", "", closing, "", "")])
 
 

@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from api import schemas
 from api.admin.access import OperatorCaller, documented, note
-from api.admin.bodies import UUID, Body, Paged, accepting, body
+from api.admin.bodies import STRIPE_CUSTOMER, UUID, Body, Paged, accepting, body
 from api.admin.stripe_schemas import (
     DifferenceList,
     DifferenceShown,
@@ -36,7 +36,7 @@ StateName = Literal["received", "applied", "ignored", "parked"]
 
 class LinkCreate(Body):
     account_id: str = Field(pattern=UUID, description="The account that pays.")
-    customer_id: str = Field(pattern=r"^cus_[A-Za-z0-9]{1,100}$", description="The customer at Stripe.")
+    customer_id: str = Field(pattern=STRIPE_CUSTOMER, description="The customer at Stripe.")
 
 
 @router.get(

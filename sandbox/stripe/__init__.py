@@ -16,7 +16,8 @@ after 1, 2, 4, 8, 15, 30, 60 s times `--retry-scale`.
 **Customers and banks do** (all POST below /sandbox/stripe):
     /checkout/{cs}/pay {with: "pm_card_visa", email}   `cards.TOKENS` lists what to pay with; a decline answers 402 and
                                                        leaves the session open; pm_usBankAccount stays `processing`
-    /checkout/{cs}/expire           /payments/{pi}/settle {outcome: succeeded|failed}    the end of `processing`
+    /checkout/{cs}/expire
+    /payments/{pi}/settle {outcome: succeeded|failed}   the end of `processing` and of `requires_action`
     /payment_methods/{pm} {behaves: declines}   from now on (`cards.BEHAVIOURS`): so a renewal or a top-up fails
     /refunds {charge|payment_intent, amount}    without the API's check for disputes;   /refunds/{re}/fail
     /disputes {charge|payment_intent, amount, inquiry, reason}   /disputes/{du}/escalate
@@ -24,7 +25,7 @@ after 1, 2, 4, 8, 15, 30, 60 s times `--retry-scale`.
     /disputes/{du}/close {outcome: won|lost|warning_closed}      /credit_notes/{cn}/void
     /fraud_warnings {charge}   /reviews {charge}   /reviews/{prv}/close {reason}   /payouts {currency}
     /catalog {products: [{id, name, prices: [{id, currency, unit_amount, recurring, lookup_key}]}]}   ids of your own
-    /events {type, object: id or document}   any event whatever, for rows that no rule here produces
+    /events {type, object: id or document, livemode, account}   any event, for rows that no rule here produces
     /clock {days: 31} or {to: unix seconds}  sessions expire, trials and periods end, failed invoices are tried again
                                              (also Stripe's own test clocks: POST /v1/test_helpers/test_clocks)
 

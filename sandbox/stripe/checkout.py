@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from sandbox.stripe.clock import when
 from sandbox.stripe.customers import living
-from sandbox.stripe.forms import whole
+from sandbox.stripe.forms import check_address, whole
 from sandbox.stripe.invoices import TAX_PERCENT, discount
 from sandbox.stripe.operations import OPERATIONS_PAGE, Call, Operations, listing
 from sandbox.stripe.prices import currency, price_of
@@ -43,8 +42,7 @@ def create(world: World, call: Call) -> Doc:
     if call.get("ui_mode") in {None, "hosted", "hosted_page"} and not call.get("success_url"):
         raise invalid("Missing required param: success_url.", param="success_url", code="parameter_missing")
     for name in ("success_url", "cancel_url", "return_url"):
-        if (address := call.get(name)) and urlsplit(address).scheme not in {"http", "https"}:
-            raise invalid("Not a valid URL", param=name, code="url_invalid")
+        check_address(call.get(name), name)
     if customer := call.get("customer"):
         living(world, customer, "customer")
         if call.get("customer_email") or call.get("customer_creation"):

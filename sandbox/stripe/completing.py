@@ -45,7 +45,8 @@ def settle(world: World, intent: Doc, *, succeeds: bool) -> Doc:
     else:
         charge = world.get("charge", intent["latest_charge"])
     invoice = world.store.get(intent["_invoice"]) if intent["_invoice"] else None
-    session = next(iter(world.find("checkout.session", payment_intent=intent["id"])), None)
+    by = {"invoice": invoice["id"]} if invoice else {"payment_intent": intent["id"]}
+    session = next(iter(world.find("checkout.session", **by)), None)
     if succeeds:
         payments.succeed(world, intent, charge, method)
         if invoice is not None:

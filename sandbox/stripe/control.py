@@ -87,12 +87,13 @@ def _catalog(world: World, _name: str, body: Doc) -> Doc:
 
 
 def _event(world: World, _name: str, body: Doc) -> Doc:
-    """Any event: `object` is an id or a whole document."""
+    """Any event: `object` is an id or a whole document. `livemode`, `account`: as somebody else's event has them."""
     given = body.get("object")
     doc = world.store.get(given) if isinstance(given, str) else given
     if not isinstance(doc, dict) or not isinstance(body.get("type"), str):
         raise invalid("An event has a type and an object: an id or a document.")
-    return world.happened(body["type"], doc, body.get("previous_attributes"))
+    event = world.happened(body["type"], doc, body.get("previous_attributes"))
+    return world.save(event, {name: body[name] for name in ("livemode", "account") if name in body})
 
 
 def _advance(world: World, _name: str, body: Doc) -> Doc:

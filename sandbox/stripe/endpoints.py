@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from sandbox.stripe import credentials
+from sandbox.stripe.forms import check_address
 from sandbox.stripe.operations import Call, Operations
-from sandbox.stripe.problems import invalid
 from sandbox.stripe.store import Doc
 from sandbox.stripe.world import World, with_metadata
 
@@ -20,8 +18,7 @@ OPERATIONS.reads("/events", "event", "type types:list")
 )
 def create(world: World, call: Call) -> Doc:
     """The secret is told here and never again."""
-    if urlsplit(call.params["url"]).scheme not in {"http", "https"}:
-        raise invalid("Not a valid URL", param="url", code="url_invalid")
+    check_address(call.params["url"], "url")
     doc = world.new(
         "webhook_endpoint",
         {

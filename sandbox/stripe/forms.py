@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.stripe.problems import invalid
 
@@ -98,6 +98,12 @@ def text(value: Any, param: str) -> str:
     if isinstance(value, str):
         return value
     raise invalid(f"Invalid string: {value}", param=param)
+
+
+def check_address(value: str | None, param: str) -> None:
+    """Raises a refusal for what is no address of the web."""
+    if value and urlsplit(value).scheme not in {"http", "https"}:
+        raise invalid("Not a valid URL", param=param, code="url_invalid")
 
 
 def _map(value: Any, param: str) -> dict[str, Any]:

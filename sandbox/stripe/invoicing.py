@@ -5,7 +5,8 @@ from __future__ import annotations
 from sandbox.stripe import collecting
 from sandbox.stripe.cards import method_of
 from sandbox.stripe.customers import living
-from sandbox.stripe.invoices import draft, finalize, line, set_lines
+from sandbox.stripe.invoice_items import line_of, new_item
+from sandbox.stripe.invoices import draft, finalize, set_lines
 from sandbox.stripe.operations import OPERATIONS_PAGE, Call, Operations, listing, page
 from sandbox.stripe.prices import currency, price_of
 from sandbox.stripe.problems import StripeRefusal, card, invalid
@@ -67,7 +68,7 @@ def create(world: World, call: Call) -> Doc:
         customer,
         currency(unit),
         "manual",
-        [_line(world, item) for item in items],
+        [line_of(world, item) for item in items],
         metadata=call.get("metadata"),
         auto_advance=bool(call.get("auto_advance", False)),
         collection_method=call.get("collection_method", "charge_automatically"),
@@ -163,81 +164,9 @@ def create_item(world: World, call: Call) -> Doc:
         if invoice["status"] != "draft":
             raise invalid("Can't create a new line item on an invoice that is not a draft.", param="invoice")
         world.save(doc, {"invoice": named})
-        set_lines(world, invoice, [*invoice["lines"]["data"], _line(world, doc)])
+        set_lines(world, invoice, [*invoice["lines"]["data"], line_of(world, doc)])
     world.happened("invoiceitem.created", doc)
     return doc
-
-
-def new_item(
-    world: World,
-    customer: str,
-    amount: int,
-    unit: str,
-    quantity: int,
-    price: Doc | None,
-    *,
-    description: str | None,
-    parent: Doc | None = None,
-    period: tuple[int, int] | None = None,
-) -> Doc:
-    """Waits for the next invoice. With a `parent` of subscription details it is a proration."""
-    now = world.now_of(customer)
-    start, end = period or (now, now)
-    details = {"price": price["id"], "product": price["product"]} if price else None
-    return world.new(
-        "invoiceitem",
-        {
-            "amount": amount,
-            "currency": unit,
-            "customer": customer,
-            "date": now,
-            "description": description,
-            "discountable": parent is None,
-            "discounts": [],
-            "invoice": None,
-            "metadata": {},
-            "net_amount": amount,
-            "parent": {"subscription_details": parent, "type": "subscription_details"} if parent else None,
-            "period": {"start": start, "end": end},
-            "pricing": {"price_details": details, "type": "price_details"} if details else None,
-            "proration": parent is not None,
-            "quantity": quantity,
-            "quantity_decimal": str(quantity),
-            "tax_rates": [],
-            "test_clock": None,
-        },
-    )
-
-
-def _line(world: World, item: Doc) -> Doc:
-    details = {"invoice_item": item["id"], "proration": item["proration"], "proration_details": None}
-    about = (item["parent"] or {}).get("subscription_details") or {}
-    parent = {
-        "invoice_item_details": {**details, "subscription": about.get("subscription")},
-        "subscription_item_details": None,
-        "type": "invoice_item_details",
-    }
-    price = world.store.get(item["pricing"]["price_details"]["price"]) if item["pricing"] else None
-    return line(
-        price,
-        item["amount"],
-        item["quantity"],
-        (item["period"]["start"], item["period"]["end"]),
-        description=item["description"] or "",
-        currency=item["currency"],
-        parent=parent,
-        metadata=item["metadata"],
-    )
-
-
-def pending_lines(world: World, subscription: Doc, invoice_id: str | None = None) -> list[Doc]:
-    """The prorations of a subscription that wait for an invoice, as its lines; they are used up."""
-    found = []
-    for item in world.find("invoiceitem", customer=subscription["customer"], invoice=None):
-        if ((item["parent"] or {}).get("subscription_details") or {}).get("subscription") == subscription["id"]:
-            found.append(_line(world, item))
-            world.save(item, {"invoice": invoice_id or "used"})
-    return found
 
 
 def _price_data(call: Call) -> Doc:

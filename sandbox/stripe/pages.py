@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from sandbox.stripe import completing
 from sandbox.stripe.acting import Actor
-from sandbox.stripe.problems import StripeRefusal
+from sandbox.stripe.problems import StripeRefusal, missing
 from sandbox.stripe.store import Doc
 from sandbox.stripe.world import World
 
@@ -103,6 +103,8 @@ class Pages:
 
         def change(world: World) -> Doc:
             subscription = world.get("subscription", named)
+            if subscription["customer"] != session["customer"]:
+                raise missing("subscription", named, None)
             end = subscription["items"]["data"][0]["current_period_end"] if ends else None
             previous = {
                 "cancel_at_period_end": subscription["cancel_at_period_end"],
@@ -119,7 +121,7 @@ class Pages:
         try:
             self._actor.act(request, change)
         except StripeRefusal as refusal:
-            return _page("Billing", f"<p class=bad>{html.escape(str(refusal))}</p>", 400)
+            return _page("Billing", f"<p class=bad>{html.escape(str(refusal))}</p>", refusal.status)
         return RedirectResponse(f"{_PREFIX}/portal/{session['id']}", 303)
 
     async def invoice(self, request: Request) -> Response:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from sandbox.stripe import collecting
 from sandbox.stripe.clock import when
+from sandbox.stripe.invoice_items import pending_lines
 from sandbox.stripe.invoices import draft, finalize, line, of_subscription_item
-from sandbox.stripe.invoicing import pending_lines
 from sandbox.stripe.store import Doc
 from sandbox.stripe.subscribing import end
 from sandbox.stripe.world import World
@@ -41,7 +41,10 @@ def begin(world: World, subscription: Doc, *, off_session: bool, pays: bool = Tr
     if pays or invoice["amount_remaining"] == 0:
         error = collecting.collect(world, invoice, off_session=off_session, retries=False)
     subscription.update(world.get("subscription", subscription["id"]))
-    if subscription["status"] == "incomplete":
+    if subscription["status"] == "incomplete" and _is_processing(world, invoice):
+        world.save(subscription, {"status": "active"})  # a bank debit is trusted to arrive
+        world.happened("customer.subscription.updated", subscription, {"status": "incomplete"})
+    elif subscription["status"] == "incomplete":
         world.wake(subscription, "incomplete", now + _FIRST_PAYMENT_WITHIN_S, subscription["customer"])
     return error
 
@@ -87,7 +90,8 @@ def renew(world: World, subscription: Doc, reason: str, *, restarts: bool = Fals
     _set_period(world, subscription, start, later(start, items[0]["price"]["recurring"], anchor))
     world.happened("customer.subscription.updated", subscription, previous)
     invoice = _invoice(world, subscription, reason)
-    if (subscription["pause_collection"] or {}).get("behavior") not in {"void", "mark_uncollectible", "keep_as_draft"}:
+    collects = subscription["collection_method"] == "charge_automatically" and not subscription["pause_collection"]
+    if collects:
         collecting.collect(world, invoice)
     return invoice
 
@@ -133,6 +137,10 @@ def _line(subscription: Doc, item: Doc, *, trial: bool) -> Doc:
         parent=of_subscription_item(subscription["id"], item["id"]),
         metadata=subscription["metadata"],
     )
+
+
+def _is_processing(world: World, invoice: Doc) -> bool:
+    return any(one["status"] == "processing" for one in world.find("payment_intent", _invoice=invoice["id"]))
 
 
 def _set_period(world: World, subscription: Doc, start: int, until: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.customers import living
+from sandbox.stripe.forms import check_address
 from sandbox.stripe.operations import Call, Operations
 from sandbox.stripe.store import Doc
 from sandbox.stripe.world import World
@@ -13,6 +14,7 @@ OPERATIONS = Operations()
 @OPERATIONS.add("POST", "/billing_portal/sessions", "customer! return_url configuration locale flow_data:map")
 def create(world: World, call: Call) -> Doc:
     living(world, call.params["customer"], "customer")
+    check_address(call.get("return_url"), "return_url")
     doc = world.new(
         "billing_portal.session",
         {

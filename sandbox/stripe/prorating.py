@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sandbox.stripe import collecting, subscribing
+from sandbox.stripe.invoice_items import new_item, pending_lines
 from sandbox.stripe.invoices import draft, finalize
-from sandbox.stripe.invoicing import new_item, pending_lines
 from sandbox.stripe.store import Doc
 from sandbox.stripe.world import World
 

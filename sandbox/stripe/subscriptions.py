@@ -65,7 +65,9 @@ def create(world: World, call: Call) -> Doc:
             "payment method.",
             code="resource_missing",
         )
-    world.save(doc, {"collection_method": call.get("collection_method", "charge_automatically")})
+    if call.get("collection_method") == "send_invoice":
+        status = "active" if doc["status"] == "incomplete" else doc["status"]
+        world.save(doc, {"collection_method": "send_invoice", "status": status})
     error = periods.begin(world, doc, off_session=bool(call.get("off_session", True)), pays=not later)
     if error is not None and call.get("payment_behavior") == "error_if_incomplete":
         refusal = card(error, {})

@@ -7,8 +7,8 @@
 
 ALTER TABLE store.accounts ADD COLUMN alerts_enabled boolean NOT NULL DEFAULT true;
 
-ALTER TABLE ledger.accounts
-    ADD COLUMN alert_below_micros bigint,  -- of the available balance; null: nothing is armed
+ALTER TABLE ledger.books  -- of row 0, which has the available balance
+    ADD COLUMN alert_below_micros bigint,  -- null: nothing is armed
     ADD COLUMN arm_from_micros    bigint;  -- null: all are armed
 
 CREATE TABLE store.alert_thresholds (
@@ -35,13 +35,13 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     watched CONSTANT uuid := coalesce(NEW.account_id, OLD.account_id);
 BEGIN
-    UPDATE ledger.accounts
+    UPDATE ledger.books
        SET alert_below_micros = watching.highest_armed, arm_from_micros = watching.first_to_arm
       FROM (SELECT max(threshold_micros) FILTER (WHERE arms_at_micros IS NULL) AS highest_armed,
                    min(arms_at_micros) AS first_to_arm
               FROM store.alert_thresholds JOIN store.accounts USING (account_id)
              WHERE account_id = watched AND alerts_enabled) AS watching
-     WHERE account_id = watched AND kind = 'available';
+     WHERE account_id = watched AND shard = 0;
     RETURN NULL;
 END $$;
 
@@ -55,18 +55,19 @@ CREATE FUNCTION store.watch_balance() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     crossed bigint[];
-    shown   CONSTANT numeric := trim_scale((NEW.balance_micros / 1000)::numeric / 1000);
+    shown   numeric;
 BEGIN
-    IF NEW.balance_micros < NEW.alert_below_micros THEN
+    IF NEW.available_micros < NEW.alert_below_micros THEN
         WITH fired AS (
             UPDATE store.alert_thresholds
                SET arms_at_micros = threshold_micros + greatest(threshold_micros / 10, 1)  -- a margin, against flutter
-             WHERE account_id = NEW.account_id AND arms_at_micros IS NULL AND threshold_micros > NEW.balance_micros
+             WHERE account_id = NEW.account_id AND arms_at_micros IS NULL AND threshold_micros > NEW.available_micros
             RETURNING threshold_micros
         )
         SELECT array_agg(threshold_micros ORDER BY threshold_micros DESC) INTO crossed FROM fired;
+        shown := trim_scale((NEW.available_micros / 1000)::numeric / 1000);
         INSERT INTO store.low_balance_alerts (account_id, balance_micros, thresholds_micros)
-        VALUES (NEW.account_id, NEW.balance_micros, crossed);
+        VALUES (NEW.account_id, NEW.available_micros, crossed);
         PERFORM store.enqueue_event(NEW.account_id, NULL, 'credits.low_balance', json_build_object(
             'account_id', NEW.account_id,
             'current_balance', shown,
@@ -75,17 +76,15 @@ BEGIN
                            'threshold', trim_scale(threshold::numeric / 1000000), 'balance_at', shown)
                            ORDER BY threshold DESC)
                   FROM unnest(crossed) AS threshold)));
-    ELSE
+    ELSIF NEW.available_micros >= NEW.arm_from_micros THEN
         UPDATE store.alert_thresholds SET arms_at_micros = NULL
-         WHERE account_id = NEW.account_id AND arms_at_micros <= NEW.balance_micros;
+         WHERE account_id = NEW.account_id AND arms_at_micros <= NEW.available_micros;
     END IF;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER watch_balance AFTER UPDATE ON ledger.accounts
-    FOR EACH ROW
-    WHEN (NEW.balance_micros < NEW.alert_below_micros OR NEW.balance_micros >= NEW.arm_from_micros)
-    EXECUTE FUNCTION store.watch_balance();
+CREATE TRIGGER watch_balance AFTER UPDATE ON ledger.books
+    FOR EACH ROW EXECUTE FUNCTION store.watch_balance();
 
 
 -- The thresholds of an account from now on. One that stays keeps its state; a new one is armed at once where the balance
@@ -98,8 +97,8 @@ DECLARE
 BEGIN
     SELECT alerts_enabled INTO STRICT was_enabled FROM store.accounts
      WHERE account_id = p_account_id FOR NO KEY UPDATE;
-    SELECT balance_micros INTO STRICT balance FROM ledger.accounts  -- before the thresholds, as when one is crossed
-     WHERE account_id = p_account_id AND kind = 'available' FOR NO KEY UPDATE;
+    SELECT available_micros INTO STRICT balance FROM ledger.books  -- before the thresholds, as when one is crossed
+     WHERE account_id = p_account_id AND shard = 0 FOR NO KEY UPDATE;
     DELETE FROM store.alert_thresholds
      WHERE account_id = p_account_id
        AND (threshold_micros <> ALL (p_thresholds_micros) OR was_enabled <> p_enabled);
@@ -122,8 +121,8 @@ BEGIN
 END $$;
 
 INSERT INTO store.alert_thresholds (account_id, threshold_micros, arms_at_micros)
-SELECT account_id, 500000, CASE WHEN balance_micros < 500000 THEN 500000 END
-  FROM ledger.accounts WHERE kind = 'available';
+SELECT account_id, 500000, CASE WHEN available_micros < 500000 THEN 500000 END
+  FROM ledger.books WHERE shard = 0;
 
 CREATE TRIGGER watch_new_account AFTER INSERT ON store.accounts  -- by its name after the one that opens the ledger
     FOR EACH ROW EXECUTE FUNCTION store.watch_new_account();
@@ -293,7 +292,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     made uuid;
 BEGIN
-    PERFORM FROM ledger.accounts WHERE account_id = p_account_id AND kind = 'available' FOR NO KEY UPDATE;
+    PERFORM FROM ledger.books WHERE account_id = p_account_id AND shard = 0 FOR NO KEY UPDATE;
     IF NOT EXISTS (SELECT FROM store.spending_limits WHERE account_id = p_account_id) THEN
         PERFORM store.begin_counting(p_account_id);
     END IF;

@@ -13,25 +13,21 @@ SELECT word, differs
   FROM ledger.grant_credits(%(account_id)s::uuid, %(amount)s::bigint, %(source)s::ledger.account_kind, %(key)s::text,
                             %(note)s::text);
 
+-- name: refund_settled
+SELECT word, differs
+  FROM ledger.refund_settled(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
+                             %(actor)s::text, %(reason)s::text, %(key)s::text);
+
 -- name: balance
 -- Null for an unknown account. The entry number is the one of the available balance.
-SELECT sum(balance_micros) FILTER (WHERE kind = 'available')::bigint AS available,
-       sum(balance_micros) FILTER (WHERE kind = 'held')::bigint AS held,
-       -sum(balance_micros) FILTER (WHERE kind = 'debt')::bigint AS debt,
-       sum(entry_count) FILTER (WHERE kind = 'available')::bigint AS entry_number
-  FROM ledger.accounts
- WHERE account_id = %(account_id)s::uuid AND kind IN ('available', 'held', 'debt');
+SELECT sum(available_micros)::bigint AS available, sum(held_micros)::bigint AS held, -sum(debt_micros)::bigint AS debt,
+       sum(available_entries)::bigint AS entry_number, sum(disputed_micros)::bigint AS disputed
+  FROM ledger.books
+ WHERE account_id = %(account_id)s::uuid;
 
 -- name: balance_at
--- From history alone: the balance after the last entry of each kind up to an instant.
-SELECT coalesce(max(balance_micros) FILTER (WHERE kind = 'available'), 0) AS available,
-       coalesce(max(balance_micros) FILTER (WHERE kind = 'held'), 0) AS held,
-       coalesce(-max(balance_micros) FILTER (WHERE kind = 'debt'), 0) AS debt,
-       coalesce(max(number) FILTER (WHERE kind = 'available'), 0) AS entry_number
-  FROM (SELECT DISTINCT ON (kind) kind, balance_micros, number
-          FROM ledger.entries
-         WHERE account_id = %(account_id)s::uuid AND created_at <= %(at)s::timestamptz
-         ORDER BY kind, number DESC) AS last_entry;
+SELECT available, held, debt, entry_number, disputed
+  FROM ledger.balance_at(%(account_id)s::uuid, %(at)s::timestamptz);
 
 -- name: entries
 -- Newest first. The cursor is a transfer id, which rises in commit order within an account.
@@ -55,14 +51,14 @@ SELECT transfer_id, number, amount_micros, balance_micros, operation::text, work
 
 -- name: hold
 SELECT account_id::text, work_id::text, try_number, amount_micros, state::text, settled_micros, released_micros,
-       shortfall_micros, price_version, opened_at, expires_at, ended_at, corrected_at, reason
+       shortfall_micros, price_version, opened_at, expires_at, ended_at, corrected_at, reason, refunded_micros, shard
   FROM ledger.holds
  WHERE (account_id, work_id, try_number) = (%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer);
 
 -- name: overdue
 -- Open holds whose deadline has passed, oldest first, after the cursor: one that cannot be ended hides none behind it.
 SELECT account_id::text, work_id::text, try_number, amount_micros, state::text, settled_micros, released_micros,
-       shortfall_micros, price_version, opened_at, expires_at, ended_at, corrected_at, reason
+       shortfall_micros, price_version, opened_at, expires_at, ended_at, corrected_at, reason, refunded_micros, shard
   FROM ledger.holds
  WHERE state = 'held' AND expires_at <= clock_timestamp()
    AND (%(after_expires_at)s::timestamptz IS NULL

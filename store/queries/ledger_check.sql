@@ -1,16 +1,68 @@
 -- name: violations
 -- Every invariant recomputed from the rows, in one statement and so against one snapshot. No row: all is well.
 WITH entry AS (
-    SELECT account_id, kind, number, amount_micros, balance_micros, transfer_id,
+    SELECT account_id, kind, shard, number, amount_micros, balance_micros, transfer_id,
            sum(amount_micros) OVER in_order AS running_micros,
            row_number() OVER in_order AS position,
            lag(transfer_id) OVER in_order AS previous_transfer_id
       FROM ledger.entries
-    WINDOW in_order AS (PARTITION BY account_id, kind ORDER BY number)
+    WINDOW in_order AS (PARTITION BY account_id, kind, shard ORDER BY number)
 ),
 total AS (
-    SELECT account_id, kind, sum(amount_micros) AS amount_micros, count(*) AS entries
-      FROM entry GROUP BY account_id, kind
+    SELECT account_id, kind, shard, sum(amount_micros) AS amount_micros, count(*) AS entries
+      FROM entry GROUP BY account_id, kind, shard
+),
+account AS (
+    SELECT account_id, shard, kind, balance_micros, entry_count
+      FROM ledger.books CROSS JOIN LATERAL (VALUES
+               ('available'::ledger.account_kind, available_micros, available_entries),
+               ('held', held_micros, held_entries),
+               ('revenue', revenue_micros, revenue_entries),
+               ('debt', debt_micros, debt_entries),
+               ('disputed', disputed_micros, disputed_entries),
+               ('clearing', clearing_micros, clearing_entries),
+               ('payment', payment_micros, payment_entries),
+               ('promotion', promotion_micros, promotion_entries),
+               ('adjustment', adjustment_micros, adjustment_entries)
+           ) AS of_kind (kind, balance_micros, entry_count)
+),
+leg AS (  -- of the operations with a key, as one signed sum per route
+    SELECT account_id, key, operation, debit, sum(amount_micros) AS amount_micros
+      FROM ledger.transfers WHERE operation > 'grant' AND operation <> 'repay' GROUP BY account_id, key, operation, debit
+),
+done AS (  -- and what their rows say should have moved
+    SELECT account_id, key, 'claw_back'::ledger.operation AS operation, 'available'::ledger.account_kind AS debit,
+           taken_micros AS amount_micros
+      FROM ledger.keyed_operations WHERE operation = 'claw_back'
+    UNION ALL
+    SELECT account_id, key, 'claw_back', 'debt', amount_micros - taken_micros
+      FROM ledger.keyed_operations WHERE operation = 'claw_back'
+    UNION ALL
+    SELECT account_id, key, 'refund', 'revenue', amount_micros FROM ledger.keyed_operations WHERE operation = 'refund'
+    UNION ALL
+    SELECT account_id, key, 'restore', 'clearing', amount_micros
+      FROM ledger.keyed_operations WHERE operation = 'restore_clawback'
+    UNION ALL
+    SELECT account_id, key, 'dispute', 'available', taken_micros
+      FROM ledger.keyed_operations WHERE operation = 'dispute_hold'
+    UNION ALL
+    SELECT account_id, key, 'restore', 'disputed', taken_micros
+      FROM ledger.keyed_operations WHERE operation = 'dispute_end' AND outcome = 'restored'
+    UNION ALL
+    SELECT ended.account_id, ended.key, 'lose', part.debit::ledger.account_kind, part.amount_micros
+      FROM ledger.keyed_operations AS ended
+      JOIN ledger.keyed_operations AS begun
+        ON (begun.dispute, begun.operation) = (ended.dispute, 'dispute_hold')
+     CROSS JOIN LATERAL (VALUES
+               ('disputed', begun.taken_micros),
+               ('available', ended.taken_micros - begun.taken_micros),
+               ('debt', ended.amount_micros - ended.taken_micros)
+           ) AS part (debit, amount_micros)
+     WHERE ended.operation = 'dispute_end' AND ended.outcome = 'lost'
+    UNION ALL
+    SELECT account_id, key, 'adjust',
+           CASE WHEN amount_micros > 0 THEN 'adjustment' ELSE 'available' END::ledger.account_kind, abs(amount_micros)
+      FROM ledger.keyed_operations WHERE operation = 'adjust'
 ),
 moved AS (
     SELECT account_id, work_id, try_number,
@@ -18,37 +70,39 @@ moved AS (
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'settle'), 0) AS settled,
            coalesce(sum(amount_micros) FILTER (WHERE operation IN ('release', 'expire')), 0) AS released,
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'recollect'), 0) AS recollected,
-           coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall,
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'refund'), 0) AS refunded
       FROM ledger.transfers WHERE work_id IS NOT NULL
      GROUP BY account_id, work_id, try_number
 )
 SELECT format('INV-1/INV-2: account %s %s stands at %s', account_id, kind, balance_micros)
-  FROM ledger.accounts
- WHERE CASE WHEN kind IN ('available', 'held', 'revenue') THEN balance_micros < 0
+  FROM account
+ WHERE CASE WHEN kind IN ('available', 'held', 'revenue', 'disputed', 'clearing') THEN balance_micros < 0
             WHEN kind IN ('debt', 'payment', 'promotion') THEN balance_micros > 0 END
 UNION ALL
 SELECT format('INV-3: transfer %s of %s does not balance', transfer_id, account_id)
   FROM ledger.transfers WHERE debit = credit OR amount_micros <= 0
 UNION ALL
-SELECT format('INV-4: account %s %s stands at %s after %s entries, its %s entries sum to %s', account.account_id,
-              account.kind, balance_micros, entry_count, coalesce(entries, 0), coalesce(amount_micros, 0))
-  FROM ledger.accounts AS account LEFT JOIN total USING (account_id, kind)
+SELECT format('INV-4: account %s %s (%s) stands at %s after %s entries, its %s entries sum to %s', account.account_id,
+              account.kind, shard, balance_micros, entry_count, coalesce(entries, 0), coalesce(amount_micros, 0))
+  FROM account LEFT JOIN total USING (account_id, kind, shard)
  WHERE (balance_micros, entry_count) <> (coalesce(amount_micros, 0), coalesce(entries, 0))
 UNION ALL
-SELECT format('INV-4: entries of %s %s have no account', account_id, kind)
-  FROM total LEFT JOIN ledger.accounts AS account USING (account_id, kind) WHERE account.account_id IS NULL
+SELECT format('INV-4: entries of %s %s (%s) have no account', account_id, kind, shard)
+  FROM total LEFT JOIN account USING (account_id, kind, shard) WHERE account.account_id IS NULL
 UNION ALL
-SELECT format('INV-5: account %s holds %s, its open holds sum to %s', account_id, balance_micros, coalesce(open, 0))
-  FROM ledger.accounts
-  FULL JOIN (SELECT account_id, 'held'::ledger.account_kind AS kind, sum(amount_micros) AS open
-               FROM ledger.holds WHERE state = 'held' GROUP BY account_id) AS open_holds USING (account_id, kind)
- WHERE kind = 'held' AND balance_micros IS DISTINCT FROM coalesce(open, 0)
+SELECT format('INV-5: account %s (%s) holds %s, its open holds sum to %s', account_id, shard, held_micros,
+              coalesce(open, 0))
+  FROM ledger.books
+  FULL JOIN (SELECT account_id, shard, sum(amount_micros) AS open
+               FROM ledger.holds WHERE state = 'held' GROUP BY account_id, shard) AS open_holds USING (account_id, shard)
+ WHERE held_micros IS DISTINCT FROM coalesce(open, 0)
 UNION ALL
 SELECT format('INV-6: the accounts of %s sum to %s', account_id, sum(balance_micros))
-  FROM ledger.accounts GROUP BY account_id HAVING sum(balance_micros) <> 0
+  FROM account GROUP BY account_id HAVING sum(balance_micros) <> 0
 UNION ALL
 SELECT format('INV-6: all accounts sum to %s', sum(balance_micros))
-  FROM ledger.accounts HAVING sum(balance_micros) <> 0
+  FROM account HAVING sum(balance_micros) <> 0
 UNION ALL
 SELECT format('INV-7/INV-14: grant %s and its transfers differ', coalesce(given.key, transfer.key, '?'))
   FROM ledger.grants AS given
@@ -77,6 +131,11 @@ SELECT format('INV-8/INV-10/INV-11/INV-16: hold %s/%s of %s is %s (%s = %s + %s)
        END
     OR (state <> 'held' AND settled_micros + released_micros <> amount_micros)
 UNION ALL
+SELECT format('INV-12/INV-14: operation %s of %s moved %s from %s by %s, its row says %s', key, account_id,
+              coalesce(leg.amount_micros, 0), debit, operation, coalesce(done.amount_micros, 0))
+  FROM leg FULL JOIN done USING (account_id, key, operation, debit)
+ WHERE coalesce(leg.amount_micros, 0) <> coalesce(done.amount_micros, 0)
+UNION ALL
 SELECT format('INV-15: transfers of %s/%s of %s have no hold', work_id, try_number, account_id)
   FROM moved LEFT JOIN ledger.holds AS hold USING (account_id, work_id, try_number) WHERE hold.work_id IS NULL
 UNION ALL
@@ -84,8 +143,19 @@ SELECT format('INV-17: hold %s/%s of %s settled %s of %s', work_id, try_number, 
               amount_micros)
   FROM ledger.holds WHERE settled_micros > amount_micros
 UNION ALL
-SELECT format('INV-20: entry %s of %s %s stands at position %s with balance %s, the entries before it give %s', number,
-              account_id, kind, position, balance_micros, running_micros)
+SELECT format('INV-17: hold %s/%s of %s settled %s and refunded %s, its transfers say %s', work_id, try_number,
+              account_id, settled_micros, refunded_micros, coalesce(refunded, 0))
+  FROM ledger.holds LEFT JOIN moved USING (account_id, work_id, try_number)
+ WHERE refunded_micros > settled_micros OR refunded_micros <> coalesce(refunded, 0)
+UNION ALL
+SELECT format('INV-18: payment %s granted %s, and %s more than that was taken back', given.key, given.amount_micros,
+              -ledger.left_of_payment(given.account_id, given.key))
+  FROM ledger.grants AS given
+ WHERE given.key IN (SELECT payment_key FROM ledger.keyed_operations)
+   AND ledger.left_of_payment(given.account_id, given.key) < 0
+UNION ALL
+SELECT format('INV-20: entry %s of %s %s (%s) stands at position %s with balance %s, the entries before it give %s',
+              number, account_id, kind, shard, position, balance_micros, running_micros)
   FROM entry
  WHERE number <> position OR balance_micros <> running_micros OR transfer_id < previous_transfer_id
 UNION ALL

@@ -35,9 +35,8 @@ entry AS MATERIALIZED (
            lag(number) OVER in_order AS number_before,
            lag(balance_micros) OVER in_order AS balance_before,
            lead(number) OVER in_order IS NULL AS is_last
-      FROM (SELECT 0 AS shard) AS unless_sharded
-     CROSS JOIN LATERAL (
-           SELECT account_id, kind, shard, number, amount_micros, balance_micros, transfer_id FROM ledger.entries) AS entry
+      FROM (SELECT account_id, kind, shard, number, amount_micros, balance_micros, transfer_id
+              FROM ledger.entries) AS entry
      WHERE (account_id, transfer_id) > (%(after_account)s::uuid, %(after_transfer)s::bigint)
        AND (account_id, transfer_id) <= (%(until_account)s::uuid, %(until_transfer)s::bigint)
     WINDOW in_order AS (PARTITION BY account_id, kind, entry.shard ORDER BY transfer_id, number)
@@ -68,21 +67,35 @@ tail AS (
             WHERE entry.account_id = %(carried_account)s::uuid AND entry.kind::text = carried.kind
               AND entry.shard = carried.shard)
 ),
+kept AS (
+    SELECT account_id, of_kind.kind, shard, of_kind.balance_micros, of_kind.entry_count
+      FROM ledger.books CROSS JOIN LATERAL (VALUES
+               ('available', available_micros, available_entries),
+               ('held', held_micros, held_entries),
+               ('revenue', revenue_micros, revenue_entries),
+               ('debt', debt_micros, debt_entries),
+               ('disputed', disputed_micros, disputed_entries),
+               ('clearing', clearing_micros, clearing_entries),
+               ('payment', payment_micros, payment_entries),
+               ('promotion', promotion_micros, promotion_entries),
+               ('adjustment', adjustment_micros, adjustment_entries)
+           ) AS of_kind (kind, balance_micros, entry_count)
+     WHERE account_id > %(whole_after)s::uuid AND account_id <= %(last_account)s::uuid
+       AND (%(rest)s::boolean OR account_id < %(until_account)s::uuid)
+       AND (of_kind.balance_micros, of_kind.entry_count) <> (0, 0)
+),
+told AS (
+    SELECT * FROM tail WHERE %(rest)s::boolean OR account_id < %(until_account)s::uuid
+),
 stored AS (
     SELECT coalesce(kept.account_id, told.account_id) AS account_id, coalesce(kept.kind, told.kind) AS kind,
-           kept.balance_micros, kept.entry_count, coalesce(told.balance_micros, 0) AS told_micros,
-           coalesce(told.entry_count, 0) AS told_count
-      FROM (SELECT account_id, kind::text AS kind, balance_micros, entry_count FROM ledger.accounts
-             WHERE account_id > %(whole_after)s::uuid AND account_id <= %(last_account)s::uuid
-               AND (%(rest)s::boolean OR account_id < %(until_account)s::uuid)) AS kept
-      FULL JOIN (SELECT account_id, kind, sum(balance_micros) AS balance_micros, sum(number) AS entry_count
-                   FROM tail
-                  WHERE %(rest)s::boolean OR account_id < %(until_account)s::uuid
-                  GROUP BY account_id, kind) AS told
-        ON kept.account_id = told.account_id AND kept.kind = told.kind
-     WHERE (kept.balance_micros, kept.entry_count)
-           IS DISTINCT FROM (coalesce(told.balance_micros, 0), coalesce(told.entry_count, 0))
-     ORDER BY 1, 2
+           coalesce(kept.shard, told.shard) AS shard, coalesce(kept.balance_micros, 0) AS balance_micros,
+           coalesce(kept.entry_count, 0) AS entry_count, coalesce(told.balance_micros, 0) AS told_micros,
+           coalesce(told.number, 0) AS told_count
+      FROM kept FULL JOIN told
+        ON kept.account_id = told.account_id AND kept.kind = told.kind AND kept.shard = told.shard
+     WHERE (kept.balance_micros, kept.entry_count) IS DISTINCT FROM (told.balance_micros, told.number)
+     ORDER BY 1, 2, 3
      LIMIT 1
 )
 SELECT (SELECT count(*) FROM entry) AS entries,
@@ -113,27 +126,32 @@ OFFSET %(rows)s::bigint - 1 LIMIT 1;
 -- One batch: the parts of each hold against its transfers. Answers how many holds and transfers these were, and the first
 -- hold that differs.
 WITH hold AS (
-    SELECT hold.*
-      FROM (SELECT 0 AS refunded_micros) AS unless_refunded
-     CROSS JOIN LATERAL (
-           SELECT account_id, work_id, try_number, state, amount_micros, settled_micros, released_micros,
-                  shortfall_micros, corrected_at, refunded_micros
-             FROM ledger.holds) AS hold
+    SELECT * FROM ledger.holds
      WHERE (account_id, work_id, try_number)
            > (%(after_account)s::uuid, %(after_work)s::uuid, %(after_try)s::integer)
        AND (account_id, work_id, try_number)
            <= (%(until_account)s::uuid, %(until_work)s::uuid, %(until_try)s::integer)
 ),
 moved AS (
-    SELECT account_id, work_id, try_number, count(*) AS transfers,
+    SELECT account_id, work_id, try_number,
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'reserve'), 0) AS reserved,
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'settle'), 0) AS settled,
            coalesce(sum(amount_micros) FILTER (WHERE operation IN ('release', 'expire')), 0) AS released,
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'recollect'), 0) AS recollected,
-           coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall,
-           coalesce(sum(amount_micros) FILTER (WHERE operation::text = 'refund'), 0) AS refunded
+           coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall
       FROM ledger.transfers
-     WHERE work_id IS NOT NULL
+     WHERE work_id IS NOT NULL AND operation <= 'grant'  -- each once: so says the index
+       AND (account_id, work_id, try_number)
+           > (%(after_account)s::uuid, %(after_work)s::uuid, %(after_try)s::integer)
+       AND (account_id, work_id, try_number)
+           <= (%(until_account)s::uuid, %(until_work)s::uuid, %(until_try)s::integer)
+     GROUP BY account_id, work_id, try_number
+),
+back AS (
+    SELECT account_id, work_id, try_number, sum(amount_micros) AS refunded
+      FROM ledger.transfers
+     WHERE work_id IS NOT NULL AND operation > 'grant'
+       AND account_id BETWEEN %(after_account)s::uuid AND %(until_account)s::uuid
        AND (account_id, work_id, try_number)
            > (%(after_account)s::uuid, %(after_work)s::uuid, %(after_try)s::integer)
        AND (account_id, work_id, try_number)
@@ -141,14 +159,14 @@ moved AS (
      GROUP BY account_id, work_id, try_number
 ),
 compared AS (
-    SELECT coalesce(hold.account_id, moved.account_id) AS account_id, coalesce(hold.work_id, moved.work_id) AS work_id,
-           coalesce(hold.try_number, moved.try_number) AS try_number, hold.state, hold.amount_micros,
+    SELECT account_id, work_id, try_number, hold.state, hold.amount_micros,
            hold.settled_micros, hold.released_micros, hold.shortfall_micros,
            hold.corrected_at IS NOT NULL AS corrected,
            coalesce(reserved, 0) AS reserved, coalesce(settled, 0) AS settled, coalesce(released, 0) AS released,
            coalesce(recollected, 0) AS recollected, coalesce(shortfall, 0) AS shortfall,
            hold.refunded_micros, coalesce(refunded, 0) AS refunded
       FROM hold FULL JOIN moved USING (account_id, work_id, try_number)
+      LEFT JOIN back USING (account_id, work_id, try_number)
 ),
 broken AS (
     SELECT * FROM compared
@@ -166,31 +184,39 @@ broken AS (
 SELECT (SELECT count(*) FROM hold) AS holds, (SELECT to_jsonb(broken) FROM broken) AS broken;
 
 -- name: held
--- The first account whose held balance is not the sum of its open holds (INV-5).
+-- The first book whose held balance is not the sum of its open holds (INV-5).
 SELECT to_jsonb(differing) FROM (
-    SELECT account_id, coalesce(held_micros, 0) AS held_micros, coalesce(open_micros, 0) AS open_micros, open_holds
-      FROM (SELECT account_id, sum(balance_micros) AS held_micros FROM ledger.accounts
-             WHERE kind = 'held' AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
-             GROUP BY account_id) AS kept
-      FULL JOIN (SELECT account_id, sum(amount_micros) AS open_micros, count(*) AS open_holds FROM ledger.holds
-                  WHERE state = 'held' AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
-                  GROUP BY account_id) AS open USING (account_id)
-     WHERE held_micros IS DISTINCT FROM coalesce(open_micros, 0)
-     ORDER BY account_id LIMIT 1) AS differing;
+    SELECT account_id, shard, coalesce(held_micros, 0) AS held_micros, coalesce(open_micros, 0) AS open_micros, open_holds
+      FROM (SELECT account_id, shard, held_micros FROM ledger.books
+             WHERE held_micros <> 0
+               AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid) AS book
+      FULL JOIN (SELECT account_id, shard, sum(amount_micros) AS open_micros, count(*) AS open_holds FROM ledger.holds
+                  WHERE state = 'held' AND amount_micros > 0
+                    AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
+                  GROUP BY account_id, shard) AS open USING (account_id, shard)
+     WHERE held_micros IS DISTINCT FROM open_micros
+     ORDER BY account_id, shard LIMIT 1) AS differing;
 
 -- name: limits
--- The first ledger account outside of what its kind may be (INV-1, INV-2), and what all of them sum to (INV-6).
+-- The first book outside of what its kinds may be (INV-1, INV-2), and the first account that is not zero in all (INV-6).
 SELECT (SELECT to_jsonb(beyond) FROM (
-            SELECT account_id, kind::text, balance_micros FROM ledger.accounts
+            SELECT account_id, shard, available_micros, held_micros, revenue_micros, debt_micros, disputed_micros,
+                   clearing_micros, payment_micros, promotion_micros
+              FROM ledger.books
              WHERE account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
-               AND CASE WHEN kind IN ('available', 'held', 'revenue') THEN balance_micros < 0
-                        WHEN kind IN ('debt', 'payment', 'promotion') THEN balance_micros > 0 END
-             ORDER BY 1, 2 LIMIT 1) AS beyond),
+               AND (least(available_micros, held_micros, revenue_micros, disputed_micros, clearing_micros) < 0
+                    OR greatest(debt_micros, payment_micros, promotion_micros) > 0)
+             ORDER BY account_id, shard LIMIT 1) AS beyond),
        (SELECT to_jsonb(uneven) FROM (
-            SELECT account_id, sum(balance_micros) AS total_micros FROM ledger.accounts
+            SELECT account_id,
+                   sum(available_micros + held_micros + revenue_micros + debt_micros + disputed_micros
+                       + clearing_micros + payment_micros + promotion_micros + adjustment_micros) AS total_micros
+              FROM ledger.books
              WHERE account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
-             GROUP BY account_id HAVING sum(balance_micros) <> 0
-             ORDER BY 1 LIMIT 1) AS uneven);
+             GROUP BY account_id
+            HAVING sum(available_micros + held_micros + revenue_micros + debt_micros + disputed_micros
+                       + clearing_micros + payment_micros + promotion_micros + adjustment_micros) <> 0
+             ORDER BY account_id LIMIT 1) AS uneven);
 
 -- name: grants
 -- The first grant without exactly one transfer of the same account, amount and source, or such a transfer without a
@@ -217,6 +243,49 @@ compared AS (
 SELECT (SELECT count(*) FROM ledger.grants
          WHERE account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid) AS grants,
        (SELECT to_jsonb(compared) FROM compared) AS broken;
+
+-- name: operations
+-- The first operation with a key whose transfers are not of the amount that it says (INV-12), or such transfers without an
+-- operation.
+WITH moved AS (
+    SELECT account_id, key, min(operation::text) AS operation, sum(amount_micros) AS amount_micros,
+           min(transfer_id) AS transfer_id
+      FROM ledger.transfers
+     WHERE operation > 'grant' AND operation <> 'repay'
+       AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
+     GROUP BY account_id, key
+),
+done AS (
+    SELECT account_id, key, operation,
+           CASE
+               WHEN operation = 'dispute_hold' OR outcome = 'restored' THEN taken_micros
+               ELSE abs(amount_micros)
+           END AS amount_micros
+      FROM ledger.keyed_operations
+     WHERE account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
+)
+SELECT to_jsonb(differing) FROM (
+    SELECT account_id, key, done.operation, done.amount_micros, moved.operation AS moved_operation,
+           coalesce(moved.amount_micros, 0) AS moved_micros, transfer_id
+      FROM done FULL JOIN moved USING (account_id, key)
+     WHERE done.amount_micros IS DISTINCT FROM coalesce(moved.amount_micros, 0)
+     ORDER BY account_id, key LIMIT 1) AS differing;
+
+-- name: payments
+-- The first payment from which more was taken back than it granted (INV-18): by clawbacks in force, and by disputes that
+-- are open or lost.
+SELECT to_jsonb(overdrawn) FROM (
+    SELECT back.account_id, back.payment_key, given.amount_micros, sum(back.amount_micros) AS taken_micros
+      FROM ledger.keyed_operations AS back
+      LEFT JOIN ledger.grants AS given ON (given.key, given.account_id) = (back.payment_key, back.account_id)
+     WHERE back.payment_key IS NOT NULL
+       AND back.account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
+       AND NOT EXISTS (SELECT FROM ledger.keyed_operations AS restored WHERE restored.clawback_key = back.key)
+       AND NOT EXISTS (SELECT FROM ledger.keyed_operations AS won
+                        WHERE won.dispute = back.dispute AND won.outcome = 'restored')
+     GROUP BY back.account_id, back.payment_key, given.amount_micros
+    HAVING coalesce(given.amount_micros, 0) < sum(back.amount_micros)
+     ORDER BY back.account_id, back.payment_key LIMIT 1) AS overdrawn;
 
 -- name: generations_until
 SELECT generation_id::text FROM store.generations

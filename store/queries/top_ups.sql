@@ -40,7 +40,7 @@ SELECT account_id, alert_id, amount_micros FROM due
 ON CONFLICT DO NOTHING;
 
 -- name: charging
-SELECT top_up_id::text, account_id::text, amount_micros, customer_id, payment_method_id
+SELECT top_up_id::text, account_id::text, top_ups.amount_micros, customer_id, payment_method_id
   FROM store.top_ups
   JOIN store.top_up_rules USING (account_id)
   JOIN store.stripe_customers USING (account_id)

@@ -43,8 +43,8 @@ WITH span AS MATERIALIZED (
            coalesce(sum(requests) FILTER (WHERE status >= 500), 0) AS server_errors
       FROM requested GROUP BY endpoint
 )
-SELECT (SELECT balance_micros FROM ledger.accounts
-         WHERE account_id = %(account_id)s::uuid AND kind = 'available') AS balance_microcredits,
+SELECT (SELECT available_micros FROM ledger.books
+         WHERE account_id = %(account_id)s::uuid AND shard = 0) AS balance_microcredits,
        (SELECT count(*) FROM recorded)
        + (SELECT coalesce(sum(generations), 0)::bigint FROM store.archived_generations
            WHERE account_id = %(account_id)s::uuid AND hour >= (SELECT since FROM span)) AS generations,

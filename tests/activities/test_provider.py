@@ -61,6 +61,16 @@ async def test_a_submit_asks_once_and_keeps_the_job_id(bench: Bench) -> None:
     assert await state_of(bench, attempt.attempt_id) is AttemptState.ACCEPTED
 
 
+async def test_a_job_that_has_already_ended_when_it_is_answered_keeps_its_own_name(bench: Bench) -> None:
+    _, attempt = await bench.admitted()
+    done = Job(JobRef("job-1"), JobState.SUCCEEDED, (Output("https://provider.example/0.png"),))
+    bench.provider.submits = [done]
+
+    submitted = await run(bench.steps.submit_job, attempt)
+
+    assert (submitted.state, submitted.job, submitted.collected) == (SubmitState.ACCEPTED, JobRef("job-1"), None)
+
+
 async def test_a_submit_says_what_the_catalogue_compiled(bench: Bench) -> None:
     candidate = a_candidate(endpoint="/v1/text_to_image")
     _, attempt = await bench.admitted(candidates=[candidate])
@@ -307,6 +317,20 @@ async def test_a_look_that_did_not_work_says_nothing_about_the_job(bench: Bench,
         await run(bench.steps.collect_job, CollectJob(attempt, JobRef("job-1")))
 
     assert running.value.type == "job_running"
+
+
+@pytest.mark.parametrize("error", [ProviderBusy, ProviderUnavailable])
+async def test_a_long_pause_that_a_look_is_asked_for_does_not_outlast_the_job(
+    bench: Bench, error: type[ProviderError]
+) -> None:
+    """The server does not repeat a step whose pause goes beyond its deadline: it fails at once, and the job is left."""
+    _, attempt = await bench.admitted()
+    bench.provider.reads = [error("429", retry_after=timedelta(hours=1))]
+
+    with pytest.raises(ApplicationError) as running:
+        await run(bench.steps.collect_job, CollectJob(attempt, JobRef("job-1")))
+
+    assert running.value.next_retry_delay == timedelta(seconds=30)
 
 
 async def test_the_last_look_at_a_job_that_still_runs_is_not_repeated(bench: Bench) -> None:

@@ -435,7 +435,7 @@ FOREIGN_IMAGE = {"orig_prompt": "another", "url": "https://dashscope.example/i.p
         pytest.param(DONE | {"orig_prompt": PROMPT}, True, id="our prompt"),
         pytest.param(DONE | {"orig_prompt": "another"}, False, id="another prompt"),
         pytest.param(DONE | {"results": [FOREIGN_IMAGE]}, False, id="another prompt of an image"),
-        pytest.param(DONE, True, id="no prompt shown"),
+        pytest.param(DONE, False, id="no prompt shown"),
         pytest.param({"task_status": "PENDING"}, True, id="waiting"),
         pytest.param({"task_status": "FAILED", "code": "InternalError"}, False, id="failed"),
         pytest.param({"task_status": "CANCELED"}, False, id="canceled"),
@@ -446,6 +446,14 @@ async def test_a_candidate_is_judged_by_what_it_shows(output, is_it):
     found = await provider(Recorder(a_page(a_listed(ID, 0.3)), answer(200, a_task(**output)))).find(A_VIDEO, SUBMITTED)
 
     assert [ref.job_id for ref in found] == [ID] * is_it
+
+
+async def test_a_lost_task_without_a_prompt_is_not_looked_for_because_it_cannot_be_told_from_a_strangers():
+    """The list shows every key's tasks: one taken by its time alone would hand a stranger's face to a customer."""
+    animated = {"input": {"image_url": "https://files.example/face.png", "video_url": "https://files.example/a.mp4"}}
+    submission = a_submission(**vars(A_VIDEO) | {"native_input": animated})
+
+    assert await provider(Recorder(a_page(a_listed(ID, 0.3)))).find(submission, SUBMITTED) == []
 
 
 async def test_a_task_that_ends_with_another_prompt_is_given_back():

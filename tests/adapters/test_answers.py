@@ -24,6 +24,7 @@ MAYBE_SENT = [
     httpx.WriteTimeout("stuck"),
     httpx.RemoteProtocolError("server disconnected"),
     httpx.CloseError("close"),
+    httpx.DecodingError("compressed all the same"),
 ]
 
 
@@ -43,6 +44,15 @@ def test_a_submit_whose_answer_was_lost_is_ambiguous(loss):
 def test_a_look_without_an_answer_says_nothing_about_the_job(loss):
     with pytest.raises(ProviderUnavailable), looking("Lumen"):
         raise loss
+
+
+@pytest.mark.parametrize("part", ["\n", "\r\nX-Other: ", "\x00", "\u200b", "ä"], ids=ascii)
+def test_a_credential_that_no_header_can_carry_is_refused_before_a_request_would_show_it(part):
+    for headers in [(f"Bearer sk-one{part}two", None), (None, {"x-key": f"one{part}two"})]:
+        with pytest.raises(ValueError, match="no HTTP header can carry") as refused:
+            pooled_client("https://api.lumen.example", headers[0], timedelta(seconds=1), headers[1])
+
+        assert "one" not in str(refused.value)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'"text"', b"\xff\xfe", b"[" * 100_000])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from adapters.guarded_http import GuardedFetcher
 from adapters.input_files import FileReader
-from domain.errors import InputFileUnreachable
+from domain.errors import Fault, ProviderRejectedInput
 
 
 def picture() -> bytes:
@@ -30,6 +30,8 @@ async def test_a_file_is_read_with_the_type_that_it_really_is():
 @pytest.mark.parametrize(
     "address", ["http://169.254.169.254/latest", "data:image/png;base64,AAAA", "https://"], ids=str
 )
-async def test_what_cannot_be_read_is_one_typed_refusal(address: str):
-    with pytest.raises(InputFileUnreachable):
+async def test_a_copy_of_ours_that_cannot_be_read_is_our_fault_and_no_refusal_of_the_file(address: str):
+    with pytest.raises(ProviderRejectedInput) as unread:
         await FileReader(GuardedFetcher())(address)
+
+    assert unread.value.fault is Fault.OURS

@@ -17,7 +17,6 @@ from domain.errors import (
     ContentRefused,
     InputFileRefused,
     InputFileTooBig,
-    InputFileUnreachable,
     JobNotFound,
     ProviderAuthFailed,
     ProviderBusy,
@@ -106,7 +105,7 @@ def asking_for_video(**given):
 
 async def read_file(address: str) -> InputFile:
     if "gone" in address:
-        raise InputFileUnreachable("The input file could not be read.")
+        raise ProviderRejectedInput("The input file could not be read.")
     return InputFile(f"bytes of {address}".encode(), "image/webp" if address.endswith("webp") else "image/png")
 
 
@@ -175,6 +174,16 @@ async def test_an_address_instead_of_base64_is_kept_in_the_reference():
 
     assert job.outputs == (Output(url),)
     assert (await adapter.read(JobRef(job.ref.job_id, dict(job.ref.handle)))).outputs == (Output(url),)
+
+
+async def test_an_address_that_is_the_picture_itself_is_not_kept_in_the_reference():
+    """The reference goes into the journal: bytes do not belong there."""
+    url = f"data:image/png;base64,{PNG}"
+
+    job = await provider(Recorder(answer(200, {"created": 1, "data": [{"url": url}]}))).submit(asking())
+
+    assert job.outputs == (Output(url),)
+    assert PNG not in str(job.ref)
 
 
 @pytest.mark.parametrize("data", [[], [{}], [{"b64_json": ""}], [{"url": None}], "none", None])
@@ -247,7 +256,7 @@ async def test_a_flag_is_written_in_a_form_as_in_json():
 async def test_an_input_file_that_cannot_be_read_is_not_asked_about():
     recorder = Recorder()
 
-    with pytest.raises(InputFileUnreachable):
+    with pytest.raises(ProviderRejectedInput):
         await provider(recorder).submit(asking(image=["https://files.example/gone.png"]))
 
 

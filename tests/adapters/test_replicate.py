@@ -224,6 +224,24 @@ async def test_outputs_come_as_a_text_or_a_list(output):
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"{BASE}/files/ZTM2MDM0/download", True),
+        (URL, False),
+        ("https://api.replicate.example.evil.example/v1/files/ZTM2MDM0", False),
+        (f"{BASE}@evil.example/files/ZTM2MDM0", False),
+        (BASE.replace("https", "http") + "/files/ZTM2MDM0", False),
+    ],
+)
+async def test_the_credential_goes_along_to_files_of_the_api_and_nowhere_else(url, shown):
+    asked = provider(Recorder(answer(200, a_prediction(status="succeeded", output=url))))
+
+    (output,) = (await asked.read(JobRef(ID))).outputs
+
+    assert output.headers == ({"Authorization": "Bearer r8_fake"} if shown else {})
+
+
+@pytest.mark.parametrize(
     ("changes", "error"),
     [
         pytest.param({"output": None}, ContentRefused, id="nothing left after filtering"),
@@ -244,6 +262,9 @@ def test_a_success_without_usable_outputs_fails(changes, error):
         ("The input or output was flagged as sensitive. Please try again. (E005)", ContentRefused),
         ("Content flagged for: sexual", ContentRefused),
         ("NSFW content detected. Try running it again.", ContentRefused),
+        ("Input text is sensitive, please change it", ContentRefused),
+        ("Could not fetch 8f3a1b2c-e005-4d0e-9a3e-6f2a1d9c0e11", ProviderFailed),
+        ("Upload of 9be005 failed", ProviderFailed),
         ("Director: unexpected error handling prediction (E6716)", ProviderTimedOut),
         ("Prediction failed. (E1000)", ProviderFailed),
         ("Prediction ran out of memory (E1001)", ProviderFailed),

@@ -147,9 +147,7 @@ async def test_a_key_may_come_with_its_limits(http: httpx.AsyncClient, admin: Ad
 
     key = data_of(await admin("POST", f"/accounts/{customer.account_id}/keys", asked), admin_shapes.KeyMade)
 
-    found = page_of(
-        await admin("GET", f"/accounts/{customer.account_id}/spending-limits"), shapes.SpendingLimitList
-    )
+    found = page_of(await admin("GET", f"/accounts/{customer.account_id}/spending-limits"), shapes.SpendingLimitList)
     assert [(one["api_key_id"], one["period"], one["amount"], one["hard"]) for one in found["limits"]] == [
         (key["api_key_id"], "day", 0.0, True),
         (key["api_key_id"], "month", 12.5, False),
@@ -172,6 +170,82 @@ async def test_limits_of_what_does_not_exist_are_not_found(admin: Admin, pool: P
     ]
 
     assert [refusal_of(answer)["code"] for answer in refused] == ["BSE3006"] * 3
+
+
+# --- adjustments --------------------------------------------------------------------------------------------------
+
+
+async def test_an_adjustment_takes_two_operators_and_both_are_in_the_log(
+    http: httpx.AsyncClient, admin: Admin, pool: Pool
+):
+    account_id = await an_account(pool, credits=10)
+    asked = {"amount": -2.5, "reason": "granted twice", "key": f"ticket {account_id}"}
+    kim = data_of(await admin("POST", "/operators", {"name": f"kim {account_id}"}), admin_shapes.OperatorMade)
+    other = {"Authorization": f"Bearer {kim['key']}"}
+
+    proposal = data_of(await admin("POST", f"/accounts/{account_id}/adjustments", asked), shapes.AdjustmentShown)
+    path = f"/adjustments/{proposal['adjustment_id']}/approve"
+    own = refusal_of(await admin("POST", path))
+    waiting = page_of(await admin("GET", "/adjustments", account_id=account_id, waiting=True), shapes.AdjustmentList)
+    approved = data_of(await http.post(f"/admin/v1{path}", headers=other), shapes.AdjustmentShown)
+    twice = refusal_of(await http.post(f"/admin/v1{path}", headers=other))
+
+    assert (own["code"], twice["message"]) == ("BSE3007", "The adjustment is approved.")
+    assert waiting["adjustments"] == [proposal]
+    assert (proposal["state"], approved["state"], approved["decided_by"]) == ("proposed", "approved", kim["name"])
+    balance = data_of(await admin("GET", f"/accounts/{account_id}/credits"), admin_shapes.Balance)
+    assert balance["available"] == 7.5
+    rows = page_of(await admin("GET", "/audit", account_id=account_id), admin_shapes.AuditList)["entries"]
+    assert [(row["action"], row["actor"]) for row in rows] == [
+        ("adjustment.approve", kim["name"]),
+        ("adjustment.propose", "tester"),
+    ]
+
+
+async def test_a_proposal_is_withdrawn_and_nothing_moves(admin: Admin, pool: Pool):
+    account_id = await an_account(pool)
+    asked = {"amount": 5, "reason": "goodwill", "key": f"ticket {account_id}"}
+    path = f"/accounts/{account_id}/adjustments"
+    proposal = data_of(await admin("POST", path, asked), shapes.AdjustmentShown)
+    again = data_of(await admin("POST", path, asked), shapes.AdjustmentShown)
+
+    rejected = data_of(await admin("POST", f"/adjustments/{proposal['adjustment_id']}/reject"), shapes.AdjustmentShown)
+
+    assert (again, rejected["state"]) == (proposal, "rejected")
+    assert refusal_of(await admin("POST", path, asked | {"amount": 6}))["code"] == "BSE3007"
+    assert refusal_of(await admin("POST", path, asked | {"amount": 0}))["code"] == "BSE2008"
+    assert refusal_of(await admin("POST", f"/adjustments/{uuid.uuid4()}/approve"))["code"] == "BSE3006"
+    assert await audited(admin, account_id) == ["adjustment.reject", "adjustment.propose"]
+
+
+# --- refunds ------------------------------------------------------------------------------------------------------
+
+
+async def a_paid_generation(pool: Pool, account_id: str, credits: int) -> str:
+    work_id = str(uuid.uuid4())
+    async with single(pool) as conn:
+        later = datetime.now(UTC) + timedelta(hours=1)
+        hold = {"account_id": account_id, "work_id": work_id, "amount": credits * 1_000_000}
+        await ledger.reserve(conn, **hold, price_version="1", expires_at=later)  # type: ignore[arg-type]
+        await ledger.settle(conn, **hold)  # type: ignore[arg-type]
+    return work_id
+
+
+async def test_a_generation_is_refunded_once_per_key_and_never_beyond_its_price(admin: Admin, pool: Pool):
+    account_id = await an_account(pool, credits=10)
+    generation_id = await a_paid_generation(pool, account_id, 4)
+    path, asked = f"/accounts/{account_id}/credits/refunds", {"generation_id": generation_id, "reason": "unusable"}
+
+    part = data_of(await admin("POST", path, asked | {"key": "one", "amount": 1.5}), shapes.Refunded)
+    repeat = data_of(await admin("POST", path, asked | {"key": "one", "amount": 1.5}), shapes.Refunded)
+    whole = refusal_of(await admin("POST", path, asked | {"key": "two"}))
+    other = refusal_of(await admin("POST", path, asked | {"key": "one", "amount": 1}))
+    unknown = refusal_of(await admin("POST", path, asked | {"key": "two", "generation_id": str(uuid.uuid4())}))
+
+    assert (part["result"], part["refunded"], part["available"]) == ("refunded", 1.5, 7.5)
+    assert repeat == part | {"result": "already_refunded"}
+    assert (whole["details"], other["details"], unknown["code"]) == ({"field": "amount"}, {"field": "key"}, "BSE3006")
+    assert await audited(admin, account_id) == ["credits.refund"]
 
 
 # --- statements ---------------------------------------------------------------------------------------------------
@@ -209,7 +283,7 @@ async def test_e21_a_statement_begins_and_ends_with_a_balance_and_has_every_entr
         rest["opening"],
         "6",
     )
-    as_csv = rows_of(await admin("GET", f"{path}.csv", **after))
+    as_csv = rows_of(await admin("GET", path, format="csv", **after))
     assert [(row["number"], row["operation"], row["amount"], row["balance_after"]) for row in as_csv] == [
         ("", "opening", "", "1"),
         ("2", "grant", "2", "3"),
@@ -235,5 +309,4 @@ async def test_a_period_without_entries_is_a_statement(admin: Admin, pool: Pool)
 async def test_a_statement_needs_a_period(admin: Admin, pool: Pool, query: dict[str, str]):
     account_id = await an_account(pool)
 
-    for path in ("statement", "statement.csv"):
-        assert refusal_of(await admin("GET", f"/accounts/{account_id}/{path}", **query))["code"] == "BSE2001"
+    assert refusal_of(await admin("GET", f"/accounts/{account_id}/statement", **query))["code"] == "BSE2001"

@@ -143,6 +143,83 @@ def test_grants_are_listed_exactly(babysea: Babysea, an_account: str):
     assert balance == {"available": 25_000_001, "held": 0, "debt": 0}
 
 
+def test_thresholds_are_set_and_shown(babysea: Babysea, an_account: str):
+    babysea("credits", "grant", "--account", an_account, "--amount", "3")
+
+    done = babysea("alerts", "set", "--account", an_account, "--threshold", "5", "--threshold", "0.5")
+    off = babysea("alerts", "set", "--account", an_account, "--threshold", "5", "--off")
+
+    assert [line.split(maxsplit=1) for line in done.stdout.splitlines()] == [
+        ["5.000", "told, or not reached yet"],
+        ["0.500", "armed"],
+    ]
+    assert off.stdout == babysea("alerts", "show", "--account", an_account).stdout
+    assert off.stdout.split() == ["5.000", "off"]
+
+
+def test_spending_is_limited_and_let_go(babysea: Babysea, an_account: str):
+    key = json.loads(babysea("keys", "create", "--account", an_account, "--json").stdout)["api_key_id"]
+    account = ("--account", an_account)
+
+    whole = babysea("limits", "set", *account, "--per", "month", "--amount", "100", "--json")
+    of_key = babysea("limits", "set", *account, "--per", "day", "--amount", "0", "--key", key, "--soft")
+    listed = [line.split() for line in babysea("limits", "list", *account).stdout.splitlines()[1:]]
+    removed = babysea("limits", "remove", json.loads(whole.stdout)["limit_id"], *account)
+
+    assert of_key.exit_code == 0
+    assert [line[-6:-1] for line in listed] == [
+        ["account", "month", "hard", "100.000", "0.000"],
+        [key, "day", "soft", "0.000", "0.000"],
+    ]
+    assert removed.stdout == "Removed.\n"
+    assert len(babysea("limits", "list", *account).stdout.splitlines()) == 2
+    assert (
+        "no key nonsense"
+        in babysea("limits", "set", *account, "--per", "day", "--amount", "1", "--key", "nonsense").stderr
+    )
+
+
+def test_an_adjustment_is_proposed_and_approved_by_another(babysea: Babysea, an_account: str, database_url: str):
+    system = {"BABYSEA_DATABASE_URL": database_url, "BABYSEA_SECRET_KEY": ROOT}
+    proposed = babysea("credits", "adjust", "--account", an_account, "--amount", "2.5", "--reason", "goodwill")
+    adjustment_id = proposed.stdout.strip()
+    kim = json.loads(babysea("operators", "create", f"kim {an_account}", "--json", **system).stdout)["key"]
+
+    own = babysea("credits", "approve", adjustment_id)
+    other = babysea("credits", "approve", adjustment_id, BABYSEA_OPERATOR_KEY=kim)
+    late = babysea("credits", "reject", adjustment_id)
+    listed = babysea("credits", "adjustments", "--account", an_account).stdout.splitlines()
+
+    assert f"babysea credits approve {adjustment_id}" in proposed.stderr
+    assert "by another operator" in own.stderr
+    assert other.stdout == "approved: 2.500 credits\n"
+    assert "The adjustment is approved." in late.stderr
+    assert listed[1].split()[:4] == [adjustment_id, "approved", "2.500", "tester"]
+
+
+def test_a_refund_names_a_generation_that_was_paid_for(babysea: Babysea, an_account: str):
+    refund = ("--account", an_account, "--reason", "unusable")
+
+    assert "There is no generation nonsense." in babysea("credits", "refund", "nonsense", *refund).stderr
+    assert "BSE3006" in babysea("credits", "refund", str(uuid.uuid4()), *refund).stderr
+
+
+def test_a_statement_is_a_table_a_document_or_a_file(babysea: Babysea, an_account: str):
+    for amount in ("1", "2.5"):
+        babysea("credits", "grant", "--account", an_account, "--amount", amount, "--key", f"{an_account}/{amount}")
+    of = (an_account, "--from", "2026-01-01T00:00:00Z", "--to", "2100-01-01T00:00:00Z")
+
+    table = babysea("statement", *of).stdout.splitlines()
+    document = json.loads(babysea("statement", *of, "--json").stdout)
+    file = babysea("statement", *of, "--csv").stdout.splitlines()
+
+    assert (table[0].split()[1], table[-1].split()[1], len(table)) == ("0", "3.5", 5)
+    assert [entry["amount"] for entry in document["entries"]] == ["1", "2.5"]
+    assert [line.split(",")[3:5] for line in file[1:]] == [["", "0"], ["1", "1"], ["2.5", "3.5"], ["", "3.5"]]
+    assert "is no period" in babysea("statement", an_account, "--period", "soon").stderr
+    assert "is no period" in babysea("statement", an_account, "--period", "soon", "--csv").stderr
+
+
 def test_a_provider_is_paused_and_resumed_and_the_log_tells(babysea: Babysea):
     paused = babysea("providers", "pause", "fal", "--reason", "incident")
     listed = babysea("providers", "list").stdout

@@ -62,8 +62,12 @@ CONTRACT = [
 ]
 # Ours, in families of the contract: a limit that operators set, and a model without a price.
 OURS = [("BSE1010", "spending_limit_reached", 402, False), ("BSE2018", "model_unpriced", 422, False)]
-# Ours, outside the compatibility promise: the operator API alone answers them.
-OPERATOR_API = [("BSE3006", "resource_not_found", 404, False), ("BSE3007", "conflict", 409, False)]
+# Ours, outside the compatibility promise: the operator API and the routes for buying credits answer them.
+OPERATOR_API = [
+    ("BSE5007", "payments_unavailable", 503, True),
+    ("BSE3006", "resource_not_found", 404, False),
+    ("BSE3007", "conflict", 409, False),
+]
 
 # Failures that are not to be repeated although their row is: nobody knows what they left behind.
 STRICTER_THAN_THEIR_ROW = {e.AdmissionUnknown, e.FailedAfterStart}

@@ -33,7 +33,9 @@ def test_e21_the_months_of_a_year_meet():
     assert Period(months[0].start, months[-1].end) == period_named("2026")
 
 
-@pytest.mark.parametrize("text", ["", "26", "2026-13", "2026-02-30", "2026-1", "9999", "2026-11-22T00:00:00Z", "٢٠٢٦"])
+@pytest.mark.parametrize(
+    "text", ["", "26", "2026-13", "2026-02-30", "2026-1", "9999", "0001", "2026-11-22T00:00:00Z", "٢٠٢٦"]
+)
 def test_what_is_no_period_is_refused(text: str):
     with pytest.raises(InvalidInput, match="is no period"):
         period_named(text)

@@ -17,6 +17,7 @@ from sandbox.fal import credentials as fal_credentials
 from sandbox.openai import credentials as openai_credentials
 from sandbox.replicate import credentials as replicate_credentials
 from sandbox.runway import credentials as runway_credentials
+from sandbox.stripe import credentials as stripe_credentials
 from settings import Settings, by_environment_name
 
 
@@ -48,6 +49,8 @@ def test_the_sandbox_accepts_the_credentials_that_the_processes_are_given():
     assert config.SANDBOX_CLOUDFLARE_ACCOUNT_ID == cloudflare_credentials.ACCOUNT_ID
     assert config.SANDBOX_FAL_KEY == fal_credentials.KEY
     assert config.SANDBOX_OPENAI_KEY == openai_credentials.KEY
+    assert config.SANDBOX_STRIPE_KEY == stripe_credentials.KEY
+    assert config.SANDBOX_STRIPE_WEBHOOK_SECRET == stripe_credentials.WEBHOOK_SECRET
     assert config.SANDBOX_OPENAI_WEBHOOK_SECRET == openai_credentials.WEBHOOK_SECRET
 
 

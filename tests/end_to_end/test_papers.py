@@ -63,6 +63,25 @@ def test_the_shell_commands_of_the_readme_work_one_after_the_other(stack: StackP
     assert set(answer["data"]) == set(json.loads(sample_answer())["data"])
 
 
+def test_the_shell_commands_of_the_money_chapter_work_one_after_the_other(stack: StackProcess) -> None:
+    [block] = [block for paper, block in SHELL_BLOCKS if paper == "money.md"]
+    script = f'set -euo pipefail\nbabysea() {{ "{sys.executable}" -m cli.main "$@"; }}\n{block}'
+
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=PROJECT,
+        env={**os.environ, "BABYSEA_DATA": str(stack.data)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "approved: -2.500 credits" in done.stdout
+    assert ",closing,,22.5,," in done.stdout
+
+
 @pytest.fixture(scope="module")
 def reader(stack: StackProcess) -> Caller:
     """Someone who pastes the programs of the README."""
@@ -106,7 +125,7 @@ def sample_answer() -> str:
 
 
 @pytest.mark.parametrize(
-    "block", [block for paper, block in SHELL_BLOCKS if paper != "README.md"], ids=lambda block: block.strip()[:60]
+    "block", [block for paper, block in SHELL_BLOCKS if paper not in {"README.md", "money.md"}], ids=lambda block: block.strip()[:60]
 )
 def test_a_shell_command_of_the_other_papers_works(block: str) -> None:
     done = subprocess.run(

@@ -10,6 +10,9 @@ from psycopg import AsyncConnection
 
 from store.connection import Pool, open_pool, single
 from tests.support.postgres import fresh_database
+from tests.workflows.conftest import skipping
+
+__all__ = ["skipping"]  # the Temporal test server
 
 
 @pytest.fixture
@@ -33,7 +36,8 @@ async def conn(own_pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
 
 async def take_the_guards_down(conn: AsyncConnection[Any]) -> None:
     """Triggers and checks, as only an owner can who is set on it."""
-    for table in ("ledger.transfers", "ledger.accounts", "ledger.holds", "ledger.grants", "store.generations"):
+    ledger_tables = ("transfers", "books", "holds", "grants", "keyed_operations")
+    for table in (*(f"ledger.{name}" for name in ledger_tables), "store.generations"):
         await conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")  # type: ignore[arg-type]
         cursor = await conn.execute(
             "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'c'", [table]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
-from store import generations, ledger
+from store import generations, ledger, ledger_payments
 from store.connection import open_pool, single
 from store.ledger_verification import Progress, verify
 from tests.ledger_proof.conftest import damage, take_the_guards_down
@@ -35,10 +35,33 @@ async def an_account_with_everything(conn: Conn) -> str:
     rest = await ledger.balance(conn, account)
     await hold(conn, account, a_work_id(), rest.available - CREDIT)
     await settle(conn, account, poor, 2 * CREDIT)
+    await operations_on(conn, account, full)
     delivered, failed = [await a_processing(conn, account, quote_microcredits=0) for _ in range(2)]
     await generations.finish(conn, success(delivered))
     await generations.finish(conn, failure(failed))
     return account
+
+
+async def operations_on(conn: Conn, account: str, settled: str) -> None:
+    """Every operation with a key."""
+    paid = f"stripe:pi:{account}"
+    mine = {"account_id": account}
+    people = {"actor_one": "ada", "actor_two": "bob", "reason": "a mistake"}
+    await ledger.grant(conn, **mine, amount=4 * CREDIT, source=ledger.GrantSource.PAYMENT, key=paid)
+    await ledger.refund_settled(
+        conn, **mine, work_id=settled, amount=CREDIT // 2, actor="ada", reason="a bad picture", key="refund:1"
+    )
+    for name in ("1", "2"):
+        await ledger_payments.claw_back(conn, **mine, amount=CREDIT, payment_key=paid, key=f"{paid}:back:{name}")
+    await ledger_payments.restore_clawback(conn, **mine, clawback_key=f"{paid}:back:2", key=f"{paid}:failed")
+    for outcome in ledger_payments.DisputeOutcome:
+        dispute = f"{paid}:{outcome}"
+        await ledger_payments.dispute_hold(
+            conn, **mine, amount=CREDIT, dispute=dispute, payment_key=paid, key=f"{dispute}:held"
+        )
+        await ledger_payments.dispute_end(conn, **mine, dispute=dispute, outcome=outcome, key=f"{dispute}:end")
+    await ledger_payments.adjust(conn, **mine, amount=CREDIT, **people, key="adjust:1")
+    await ledger_payments.adjust(conn, **mine, amount=-CREDIT // 4, **people, key="adjust:2")
 
 
 @pytest.fixture
@@ -59,7 +82,7 @@ async def test_good_books_are_read_whole_however_small_the_batches(conn: Conn, b
     again = await verify(conn, batch_rows=batch_rows)
 
     assert first.violations == again.violations == []
-    assert (first.entries, first.holds, first.grants, first.generations) == (entries, holds, 3, 6)
+    assert (first.entries, first.holds, first.grants, first.generations) == (entries, holds, 6, 6)
     assert await ledger.check(conn) == []
 
 
@@ -68,7 +91,7 @@ async def test_one_account_is_read_alone(conn: Conn, books: str) -> None:
     alone = await verify(conn, account_id=books, batch_rows=SMALL)
 
     assert alone.violations == []
-    assert (alone.entries, alone.holds, alone.grants) == (whole.entries // 3, whole.holds // 3, 1)
+    assert (alone.entries, alone.holds, alone.grants) == (whole.entries // 3, whole.holds // 3, 2)
 
 
 async def test_an_empty_ledger_balances(conn: Conn) -> None:
@@ -119,7 +142,7 @@ KINDS = {
     "a transfer was added": (
         "INSERT INTO ledger.transfers (transfer_id, amount_micros, debit_number, debit_balance_micros, credit_number,"
         " credit_balance_micros, created_at, debit, credit, operation, account_id, key)"
-        " SELECT nextval('ledger.transfer_ids'), 7, 2, -10000007, 99, 7, now(), 'payment', 'available', 'grant',"
+        " SELECT nextval('ledger.transfer_ids'), 7, 9, -10000007, 99, 7, now(), 'payment', 'available', 'grant',"
         " %(account)s, 'made up'",
         "INV-20",
         r"of account {account} entry \d+ follows entry \d+: entry \d+ is missing",
@@ -135,19 +158,25 @@ KINDS = {
         r"Transfer \d+ of account {account} .* from promotion to promotion, which is no transfer",
     ),
     "a stored balance was changed": (
-        "UPDATE ledger.accounts SET balance_micros = balance_micros + 1 WHERE mine AND kind = 'revenue'",
+        "UPDATE ledger.books SET revenue_micros = revenue_micros + 1 WHERE mine AND shard = 0",
         "INV-4",
         r"The revenue balance.* of account {account} stands at",
     ),
     "a stored count was changed": (
-        "UPDATE ledger.accounts SET entry_count = entry_count + 1 WHERE mine AND kind = 'available'",
+        "UPDATE ledger.books SET available_entries = available_entries + 1 WHERE mine AND shard = 0",
         "INV-4",
         r"The available balance.* of account {account} stands at .* after \d+ entries; its entries are \d+",
     ),
-    "a ledger account was removed": (
-        "DELETE FROM ledger.accounts WHERE mine AND kind = 'debt'",
+    "the book was removed": (
+        "DELETE FROM ledger.books WHERE mine AND shard = 0",
         "INV-4",
-        r"The debt balance.* of account {account} has 1 entries and is not there",
+        r"The adjustment balance of account {account} stands at 0 micro-credits after 0 entries; its entries are 2",
+    ),
+    "credits were moved from one book to another": (
+        "UPDATE ledger.books SET held_micros = held_micros + CASE shard WHEN 3 THEN 1 WHEN 4 THEN -1 ELSE 0 END"
+        " WHERE mine AND shard IN (3, 4)",
+        "INV-4",
+        r"The held balance \(part 3\) of account {account} stands at",
     ),
     "a hold's amount was changed": (
         "UPDATE ledger.holds SET amount_micros = amount_micros + 1 WHERE mine AND state = 'held'",
@@ -198,6 +227,27 @@ KINDS = {
         " 3, 'payment'",
         "INV-7/INV-14",
         r"The grant 'never moved' of account {account} moved credits 0 times",
+    ),
+    "a refund was written down twice as large": (
+        "UPDATE ledger.keyed_operations SET amount_micros = 2 * amount_micros WHERE mine AND operation = 'refund'",
+        "INV-12/INV-14",
+        r"The refund 'refund:1' of account {account} should have moved 1,000,000 .* moved 500,000 micro-credits",
+    ),
+    "a clawback was forgotten": (
+        "DELETE FROM ledger.keyed_operations WHERE mine AND operation = 'claw_back' AND key LIKE '%%back:1'",
+        "INV-12/INV-14",
+        r"Transfer \d+ of account {account} is of the claw_back 'stripe:pi:.*:back:1', which is written down nowhere",
+    ),
+    "a payment was taken back that granted less": (
+        "UPDATE ledger.keyed_operations SET amount_micros = amount_micros + 9000000 WHERE mine"
+        " AND operation = 'dispute_hold' AND dispute LIKE '%%lost'",
+        "INV-18",
+        r"The payment 'stripe:pi:.*' of account {account} granted 4,000,000 .*; 11,000,000 .* were taken back",
+    ),
+    "a hold's refund was changed": (
+        "UPDATE ledger.holds SET refunded_micros = 1 WHERE mine AND refunded_micros > 0",
+        "INV-8/INV-11/INV-17",
+        r"of account {account} is settled: .* refunded 1 micro-credits; .* refunded 500,000 micro-credits",
     ),
     "a delivered generation was charged another amount": (
         "UPDATE store.generations SET settled_microcredits = 9 WHERE mine AND status = 'succeeded'",

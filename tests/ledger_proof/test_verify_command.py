@@ -29,9 +29,7 @@ def url() -> str:
                 await conn.execute(
                     "UPDATE store.accounts SET name = %s WHERE account_id = %s", [str(position), account_id]
                 )
-            await damage(
-                conn, "UPDATE ledger.accounts SET balance_micros = 4 WHERE mine AND kind = 'held'", names[1][0]
-            )
+            await damage(conn, "UPDATE ledger.books SET held_micros = 4 WHERE mine AND shard = 0", names[1][0])
         return url
 
     return asyncio.run(made())

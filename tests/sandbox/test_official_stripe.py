@@ -10,7 +10,7 @@ import pytest
 import stripe
 from stripe._object_classes import OBJECT_CLASSES
 
-from tests.sandbox.stripe_shop import Shop, opened
+from tests.support.stripe_shop import Shop, opened
 
 DAY = 86400
 
@@ -76,6 +76,8 @@ def test_tax_and_shipping_stand_apart_from_the_value(shop: Shop):
     details = session.total_details
     assert (session.amount_subtotal, session.amount_total) == (2000, 2700)
     assert (details.amount_tax, details.amount_shipping, details.amount_discount) == (200, 500, 0)
+    (line,) = shop.api.checkout.sessions.line_items.list(session.id).data
+    assert (line.amount_subtotal, line.amount_tax, line.amount_total) == (2000, 200, 2200)
 
 
 def test_a_session_expires_by_the_clock_or_by_the_api(shop: Shop):
@@ -138,6 +140,13 @@ def test_a_saved_card_is_charged_while_the_customer_is_away(shop: Shop):
     intent = shop.api.payment_intents.create({**asked, "off_session": True, "confirm": True, "metadata": {"try": "1"}})
 
     assert (intent.status, intent.amount_received, intent.metadata["try"]) == ("succeeded", 1500, "1")
+
+
+def test_a_saved_card_stays_with_its_customer(shop: Shop):
+    card = shop.saved_card(shop.customer().id)
+
+    with pytest.raises(stripe.InvalidRequestError, match="already been attached"):
+        shop.api.payment_methods.attach(card.id, {"customer": shop.customer().id})
 
 
 @pytest.mark.parametrize(
@@ -458,9 +467,11 @@ def test_pages_of_a_list_are_followed_to_the_end(shop: Shop):
 
 
 def test_any_event_can_be_told(shop: Shop):
-    event = shop.act("/events", type="account.updated", object={"id": "acct_1", "object": "account"})
+    doc = {"id": "acct_1", "object": "account"}
+    made = shop.act("/events", type="account.updated", object=doc, livemode=True, account="acct_2")
 
-    assert shop.api.events.retrieve(event["id"]).data.object.id == "acct_1"
+    event = shop.api.events.retrieve(made["id"])
+    assert (event.data.object.id, event.livemode, event.account) == ("acct_1", True, "acct_2")
 
 
 def test_prices_of_a_file_keep_their_ids(shop: Shop):
@@ -475,45 +486,111 @@ def test_prices_of_a_file_keep_their_ids(shop: Shop):
 # --- the shapes ---------------------------------------------------------------------------------------------------
 
 
-def test_every_object_has_the_members_that_the_package_knows(shop: Shop):
-    """All that ever happens here, told as events, compared with the package's types."""
+MATRIX = {
+    "checkout.session.completed", "checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed",
+    "checkout.session.expired", "invoice.created", "invoice.finalized", "invoice.updated", "invoice.paid",
+    "invoice.payment_succeeded", "invoice.payment_failed", "invoice.payment_action_required", "invoice.voided",
+    "invoice.marked_uncollectible", "payment_intent.succeeded", "payment_intent.payment_failed",
+    "payment_intent.canceled", "payment_intent.processing", "refund.created", "refund.updated", "refund.failed",
+    "charge.refunded", "charge.dispute.created", "charge.dispute.updated", "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated", "charge.dispute.closed", "radar.early_fraud_warning.created", "review.opened",
+    "review.closed", "credit_note.created", "credit_note.voided", "customer.subscription.created",
+    "customer.subscription.updated", "customer.subscription.deleted", "customer.subscription.trial_will_end",
+    "customer.subscription.paused", "customer.subscription.resumed", "customer.updated", "customer.deleted",
+    "price.created", "price.updated", "product.created", "product.updated", "coupon.created", "payout.paid",
+    "balance.available",
+}  # fmt: skip
+OBJECTS = {
+    "balance_transaction", "billing_portal.session", "charge", "checkout.session", "coupon", "credit_note", "customer",
+    "dispute", "event", "invoice", "invoice_payment", "invoiceitem", "item", "payment_intent", "payment_method",
+    "payout", "price", "product", "radar.early_fraud_warning", "refund", "review", "setup_intent", "subscription",
+    "subscription_item", "test_helpers.test_clock",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lived(sandbox) -> list[dict[str, Any]]:
+    """Every object that a shop has seen after all that can happen, events and their objects included."""
+    for shop in opened(sandbox):
+        happenings(shop)
+        seen = [event.to_dict() for event in shop.api.events.list({"limit": 100}).auto_paging_iter()]
+        seen += [event["data"]["object"] for event in seen]
+        for name in ("balance_transactions", "invoice_payments"):
+            seen += [one.to_dict() for one in getattr(shop.api, name).list().data]
+        clocks = shop.api.test_helpers.test_clocks.list()
+        sessions = shop.api.checkout.sessions.list({"expand": ["data.line_items"]})
+        subscriptions = shop.api.subscriptions.list({"status": "all"})
+        seen += [clocks.data[0].to_dict(), sessions.data[0].line_items.data[0].to_dict()]
+        seen += [subscriptions.data[0]["items"].data[0].to_dict()]
+    return seen
+
+
+def happenings(shop: Shop) -> None:
     customer = shop.customer()
     saving = shop.session("setup", customer=customer.id, currency="usd")
     shop.act(f"/checkout/{saving.id}/pay")
-    session = shop.session(customer=customer.id)
-    done = shop.act(f"/checkout/{session.id}/pay", **{"with": "pm_card_createDispute"})
+    trying = shop.subscription(customer, trial_period_days=3)
     subscription = shop.subscription(customer)
-    note = {"invoice": subscription.latest_invoice, "amount": 100, "refund_amount": 100}
-    shop.api.credit_notes.create(note)
-    shop.api.coupons.create({"amount_off": 100, "currency": "usd"})
-    shop.api.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
+    shop.api.subscriptions.pause(subscription.id, {"type": "subscription"})
+    shop.api.subscriptions.resume(subscription.id)
+    debited = [shop.session(customer=customer.id) for _ in "12"]
+    for session, outcome in zip(debited, ("succeeded", "failed"), strict=True):
+        intent = shop.act(f"/checkout/{session.id}/pay", **{"with": "pm_usBankAccount"})["payment_intent"]
+        shop.act(f"/payments/{intent}/settle", outcome=outcome)
+    shop.api.payment_intents.cancel(intent)
+    for token in ("pm_card_createDispute", "pm_card_createDisputeInquiry"):
+        shop.act(f"/checkout/{shop.session(customer=customer.id).id}/pay", **{"with": token})
+    inquiry, dispute = shop.api.disputes.list().data
+    shop.act(f"/disputes/{inquiry.id}/escalate")
+    shop.act(f"/disputes/{dispute.id}/close", outcome="won")
     for act in ("/reviews", "/fraud_warnings"):
-        shop.act(act, payment_intent=done["payment_intent"])
+        shop.act(act, charge=dispute.charge)
+    shop.api.reviews.approve(shop.api.reviews.list().data[0].id)
+    refund = shop.api.refunds.create({"charge": dispute.charge, "amount": 100})
+    shop.act(f"/refunds/{refund.id}/fail")
+    note = {"invoice": subscription.latest_invoice, "amount": 100, "refund_amount": 100}
+    shop.act(f"/credit_notes/{shop.api.credit_notes.create(note).id}/void")
+    shop.api.coupons.create({"amount_off": 100, "currency": "usd"})
+    for _ in "12":
+        shop.api.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
+        invoice = shop.api.invoices.create({"customer": customer.id})
+        shop.api.invoices.finalize_invoice(invoice.id)
+        shop.api.invoices.mark_uncollectible(invoice.id)
+    shop.api.invoices.void_invoice(invoice.id)
+    shop.act(f"/payment_methods/{trying.default_payment_method}", behaves="authenticates")
+    price = shop.api.prices.update(shop.price().id, {"nickname": "Old"})
+    shop.api.products.update(price.product, {"name": "Old"})
     shop.act("/payouts")
     shop.api.billing_portal.sessions.create({"customer": customer.id})
     shop.api.test_helpers.test_clocks.create({"frozen_time": 1})
-    seen = [event.to_dict() for event in shop.api.events.list({"limit": 100}).auto_paging_iter()]
-    seen += [event["data"]["object"] for event in seen]
-    for name in ("balance_transactions", "invoice_payments", "payment_methods"):
-        params = {"customer": customer.id} if name == "payment_methods" else {}
-        seen += [one.to_dict() for one in getattr(shop.api, name).list(params).data]
-    seen += [
-        subscription["items"].data[0].to_dict(),
-        shop.api.checkout.sessions.line_items.list(session.id).data[0].to_dict(),
-    ]
-    seen += [shop.api.test_helpers.test_clocks.list().data[0].to_dict()]
+    shop.session()
+    shop.act("/clock", days=4)
+    shop.api.customers.update(customer.id, {"name": "B"})
+    shop.api.customers.delete(customer.id)
 
-    wrong = {problem for one in seen for problem in problems(one)}
 
-    assert not wrong
-    assert {one["object"] for one in seen} >= {
-        "balance_transaction", "billing_portal.session", "charge", "checkout.session", "coupon", "credit_note",
-        "customer", "dispute", "event", "invoice", "invoice_payment", "invoiceitem", "item", "payment_intent",
-        "payment_method", "payout", "price", "product", "radar.early_fraud_warning", "refund", "review",
-        "setup_intent", "subscription", "subscription_item", "test_helpers.test_clock",
-    }  # fmt: skip
-    types = set(get_args(stripe.Event.__annotations__["type"]))
-    assert {one["type"] for one in seen if one["object"] == "event"} <= types
+def test_every_row_of_the_shops_matrix_happens_here(lived: list[dict[str, Any]]):
+    types = {one["type"] for one in lived if one["object"] == "event"}
+
+    assert types >= MATRIX
+    assert types <= set(get_args(stripe.Event.__annotations__["type"]))
+
+
+def test_every_object_has_the_members_that_the_package_knows(lived: list[dict[str, Any]]):
+    assert not {problem for one in lived for problem in problems(one)}
+    assert {one["object"] for one in lived} >= OBJECTS
+
+
+def test_a_debit_for_a_subscription_is_trusted_until_it_fails(shop: Shop):
+    session = shop.session("subscription")
+    done = shop.act(f"/checkout/{session.id}/pay", **{"with": "pm_usBankAccount"})
+    before = shop.api.subscriptions.retrieve(done["subscription"]).status
+    (payment,) = shop.api.invoice_payments.list({"invoice": done["invoice"]}).data
+    shop.act(f"/payments/{payment.payment.payment_intent}/settle", outcome="failed")
+
+    assert (done["payment_status"], before) == ("unpaid", "active")
+    assert shop.api.subscriptions.retrieve(done["subscription"]).status == "past_due"
+    assert shop.events("checkout")[-1] == "checkout.session.async_payment_failed"
 
 
 # the deprecated twin of a price is not made

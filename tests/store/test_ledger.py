@@ -368,9 +368,9 @@ async def test_a_grant_to_nobody_is_refused_and_its_key_stays_free(conn: Conn, a
 async def test_a_grant_that_would_pass_the_limit_of_a_balance_is_refused_cleanly(conn: Conn, account_id: str) -> None:
     """E19, U3."""
     near = 9 * 10**18 - 10 * CREDIT - 10**12
-    add = "UPDATE ledger.accounts SET balance_micros = balance_micros + %s WHERE kind = 'available' AND account_id = %s"
+    add = "UPDATE ledger.books SET available_micros = available_micros + %s WHERE shard = 0 AND account_id = %s"
     async with conn.transaction():
-        await conn.execute("ALTER TABLE ledger.accounts DISABLE TRIGGER moved_by_transfers")
+        await conn.execute("ALTER TABLE ledger.books DISABLE TRIGGER moved_by_transfers")
         await conn.execute(add, [near, account_id])
 
         with pytest.raises(ParameterOutOfRange):

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection, errors
 
-from store import generations, ledger
+from store import generations, ledger, ledger_payments
 from store.connection import Pool, single
 from tests.store.builders import (
     CREDIT,
@@ -34,6 +34,8 @@ async def work(conn: Conn, account_id: str) -> str:
     await hold(conn, account_id, settled)
     await settle(conn, account_id, settled)
     await hold(conn, account_id, a_work_id())
+    people = {"actor_one": "ada", "actor_two": "grace", "reason": "a mistake of ours"}
+    await ledger_payments.adjust(conn, account_id=account_id, amount=1, key=a_work_id(), **people)
     return settled
 
 
@@ -48,12 +50,15 @@ async def work(conn: Conn, account_id: str) -> str:
         "UPDATE ledger.grants SET amount_micros = 1",
         "DELETE FROM ledger.grants",
         "TRUNCATE ledger.grants",
-        "UPDATE ledger.accounts SET balance_micros = balance_micros + 1",
-        "UPDATE ledger.accounts SET entry_count = 0",
-        "DELETE FROM ledger.accounts",
-        "TRUNCATE ledger.accounts",
-        "INSERT INTO ledger.accounts (account_id, kind, balance_micros) VALUES (gen_random_uuid(), 'available', 5)",
-        "UPDATE ledger.accounts SET floor_micros = -9",
+        "UPDATE ledger.books SET available_micros = available_micros + 1",
+        "UPDATE ledger.books SET available_entries = 0",
+        "DELETE FROM ledger.books",
+        "TRUNCATE ledger.books",
+        "INSERT INTO ledger.books (account_id, shard, available_micros) VALUES (gen_random_uuid(), 0, 5)",
+        "INSERT INTO ledger.books (account_id, shard) VALUES (gen_random_uuid(), 17)",
+        "UPDATE ledger.keyed_operations SET reason = 'another story'",
+        "DELETE FROM ledger.keyed_operations",
+        "TRUNCATE ledger.keyed_operations",
         "INSERT INTO ledger.holds (account_id, work_id, try_number, amount_micros, price_version, expires_at, state)"
         " VALUES (gen_random_uuid(), gen_random_uuid(), 1, 0, 'x', now(), 'released')",
         "INSERT INTO ledger.holds (account_id, work_id, try_number, amount_micros, price_version, expires_at)"
@@ -65,6 +70,9 @@ async def work(conn: Conn, account_id: str) -> str:
         "UPDATE ledger.holds SET state = 'settled', settled_micros = amount_micros, shortfall_micros = 1,"
         " ended_at = now() WHERE state = 'held'",
         "UPDATE ledger.holds SET amount_micros = 1",
+        "UPDATE ledger.holds SET shard = 16",
+        "UPDATE ledger.holds SET refunded_micros = settled_micros + 1 WHERE state = 'settled'",
+        "UPDATE ledger.holds SET refunded_micros = 1 WHERE state = 'held'",
         "UPDATE ledger.holds SET expires_at = expires_at + interval '1 hour'",
         "UPDATE ledger.holds SET state = 'held', settled_micros = 0, ended_at = NULL WHERE state = 'settled'",
         "UPDATE ledger.holds SET state = 'released', released_micros = amount_micros, settled_micros = 0"
@@ -184,11 +192,11 @@ async def test_every_function_pins_where_names_are_looked_up(conn: Conn) -> None
 # --- what check() finds -------------------------------------------------------------------------------------------
 
 BREAKAGES = {
-    "INV-1": "UPDATE ledger.accounts SET balance_micros = -1 WHERE kind = 'available'",
+    "INV-1": "UPDATE ledger.books SET available_micros = -1",
     "INV-3": "UPDATE ledger.transfers SET debit = 'held' WHERE operation = 'reserve'",
-    "INV-4": "UPDATE ledger.accounts SET balance_micros = balance_micros + 1 WHERE kind = 'available'",
-    "INV-5": "UPDATE ledger.accounts SET balance_micros = balance_micros + 1 WHERE kind = 'held'",
-    "INV-6": "UPDATE ledger.accounts SET balance_micros = balance_micros + 1 WHERE kind = 'revenue'",
+    "INV-4": "UPDATE ledger.books SET available_micros = available_micros + 1",
+    "INV-5": "UPDATE ledger.books SET held_micros = held_micros + 1",
+    "INV-6": "UPDATE ledger.books SET revenue_micros = revenue_micros + 1",
     "INV-7": "DELETE FROM ledger.grants",
     "INV-14": "UPDATE ledger.grants SET amount_micros = amount_micros + 1",
     "INV-8": "UPDATE ledger.holds SET state = 'released', released_micros = amount_micros, settled_micros = 0"

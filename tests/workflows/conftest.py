@@ -26,6 +26,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from domain.generation import Admission, CallbackReceived, GenerationRequest, GenerationStatus
 from tests.workflows.scripted_steps import (
+    ScriptedBilling,
     ScriptedDrain,
     ScriptedReconciliation,
     ScriptedRetention,
@@ -33,6 +34,7 @@ from tests.workflows.scripted_steps import (
     ScriptedVerification,
 )
 from workflows import names
+from workflows.billing import BillingWorkflow, StripeBooksWorkflow, StripeEventWorkflow
 from workflows.generation import GenerationWorkflow
 from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
@@ -87,6 +89,17 @@ def reconciling(client: Client, steps: ScriptedReconciliation) -> Worker:
         client,
         task_queue=names.GENERATIONS_QUEUE,
         workflows=[ReconciliationWorkflow],
+        activities=steps.all(),
+        workflow_runner=SANDBOXED,
+        max_cached_workflows=0,
+    )
+
+
+def billing(client: Client, steps: ScriptedBilling) -> Worker:
+    return Worker(
+        client,
+        task_queue=names.BILLING_QUEUE,
+        workflows=[BillingWorkflow, StripeBooksWorkflow, StripeEventWorkflow],
         activities=steps.all(),
         workflow_runner=SANDBOXED,
         max_cached_workflows=0,

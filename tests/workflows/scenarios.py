@@ -12,14 +12,16 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from activities.billing import Processed
 from activities.ledger_verification import LedgerVerified
 from activities.reconciliation import SweptPage
 from activities.retention import Swept
 from domain.errors import ContentRefused, InsufficientCredits, ProviderFailed, ProviderTimedOut, StorageUnavailable
 from domain.generation import Finished, GenerationRequest, GenerationStatus
 from tests.support.requests import a_request, a_synchronous_request
-from tests.workflows.conftest import Started, draining, reconciling, retaining, verifying, working
+from tests.workflows.conftest import Started, billing, draining, reconciling, retaining, verifying, working
 from tests.workflows.scripted_steps import (
+    ScriptedBilling,
     ScriptedDelivery,
     ScriptedDrain,
     ScriptedReconciliation,
@@ -37,6 +39,7 @@ from tests.workflows.scripted_steps import (
     still_running,
 )
 from workflows import names
+from workflows.billing import BillingWorkflow, StripeBooksWorkflow, StripeEventWorkflow
 from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.retention import RetentionSweep, RetentionWorkflow
@@ -359,6 +362,53 @@ async def ledger_verified(client: Client) -> str:
         await client.execute_workflow(
             LedgerVerificationWorkflow.run, id=workflow_id, task_queue=names.GENERATIONS_QUEUE
         )
+    return workflow_id
+
+
+@scenario
+async def stripe_event_applied(client: Client) -> str:
+    return await apply_event(client, ScriptedBilling())
+
+
+@scenario
+async def stripe_event_left_to_people(client: Client) -> str:
+    return await apply_event(client, ScriptedBilling([Processed("parked", "conflict")]))
+
+
+@scenario
+async def stripe_event_parked_and_retried_by_hand(client: Client) -> str:
+    steps = ScriptedBilling([Processed("parked", "customer_unknown", again=True), Processed("applied")])
+    return await apply_event(client, steps, rung=True)
+
+
+async def apply_event(client: Client, steps: ScriptedBilling, *, rung: bool = False) -> str:
+    event_id = f"evt_{uuid.uuid4().hex}"
+    workflow_id = names.stripe_event_workflow_id(event_id)
+    async with billing(client, steps):
+        await client.execute_workflow(
+            StripeEventWorkflow.run,
+            event_id,
+            id=workflow_id,
+            task_queue=names.BILLING_QUEUE,
+            start_signal="retry" if rung else None,
+        )
+    return workflow_id
+
+
+@scenario
+async def billing_swept(client: Client) -> str:
+    return await _billed(client, BillingWorkflow.run, names.BILLING_ID)
+
+
+@scenario
+async def stripe_books_compared(client: Client) -> str:
+    return await _billed(client, StripeBooksWorkflow.run, names.STRIPE_BOOKS_ID)
+
+
+async def _billed(client: Client, run: Callable[..., Awaitable[object]], name: str) -> str:
+    workflow_id = f"{name}-{uuid.uuid4()}"
+    async with billing(client, ScriptedBilling()):
+        await client.execute_workflow(run, args=[], id=workflow_id, task_queue=names.BILLING_QUEUE)
     return workflow_id
 
 

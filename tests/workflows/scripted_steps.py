@@ -11,12 +11,14 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.billing import Processed
 from activities.failures import JOB_RUNNING
 from activities.heartbeat import heartbeating
 from activities.ledger_verification import LedgerVerified
 from activities.provider import AbandonAttempt, AdoptJob, Attempt, Collected, CollectJob, SubmitState, Submitted
 from activities.reconciliation import SweptPage
 from activities.retention import SweepAccounts, Swept
+from activities.stripe_books import Compared
 from domain.ending import failure_of
 from domain.errors import ControlPlaneError
 from domain.generation import Admission, Asset, Finished, GenerationRequest, GenerationStatus, JobRef, Outcome
@@ -253,6 +255,36 @@ class ScriptedVerification:
 
     def all(self) -> list[Callable[..., Any]]:
         return [self.verify_ledger]
+
+
+@dataclass
+class ScriptedBilling:
+    """The steps of payments with scripted answers, and what was asked of them in order."""
+
+    processed: list[Processed] = field(default_factory=lambda: [Processed("applied")])
+    asked: list[str] = field(default_factory=list)
+
+    @activity.defn
+    async def process_event(self, event_id: str) -> Processed:
+        self.asked.append(event_id)
+        return self.processed.pop(0)
+
+    @activity.defn
+    async def find_missed_events(self) -> int:
+        self.asked.append("missed")
+        return 2
+
+    @activity.defn
+    async def charge_top_ups(self) -> int:
+        self.asked.append("top-ups")
+        return 1
+
+    @activity.defn
+    async def compare_books(self) -> Compared:
+        return Compared(1, 3)
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [self.process_event, self.find_missed_events, self.charge_top_ups, self.compare_books]
 
 
 @dataclass

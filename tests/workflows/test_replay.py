@@ -13,6 +13,7 @@ from temporalio.workflow import NondeterminismError
 from domain.generation import GenerationRequest, GenerationStatus
 from tests.workflows.record_histories import FOLDER
 from tests.workflows.scenarios import SCENARIOS
+from workflows.billing import BillingWorkflow, StripeBooksWorkflow, StripeEventWorkflow
 from workflows.generation import GenerationWorkflow
 from workflows.ledger_verification import LedgerVerificationWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
@@ -32,10 +33,13 @@ def history(name: str) -> WorkflowHistory:
 async def test_a_recorded_history_replays(name: str) -> None:
     replayer = Replayer(
         workflows=[
+            BillingWorkflow,
             GenerationWorkflow,
             LedgerVerificationWorkflow,
             ReconciliationWorkflow,
             RetentionWorkflow,
+            StripeBooksWorkflow,
+            StripeEventWorkflow,
             WebhookDeliveryWorkflow,
             WebhookDrainWorkflow,
         ]
