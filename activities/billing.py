@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities.failures import named_failures
 from activities.heartbeat import heartbeating
-from domain.billing import Facts, Parked, Payments, Reason
+from domain.billing import MONEY_OBJECTS, Facts, Parked, Payments, Reason
 from domain.offers import Offers
 from store import billing, billing_effects, top_ups
 from store.billing import Event, EventState
@@ -125,6 +125,8 @@ class BillingActivities:
             return 0
         found = 0
         async for notice in payments.events(since - OVERLAP):
+            if notice.object_type not in MONEY_OBJECTS:
+                continue
             async with single(self._pool) as conn:
                 found += await billing.receive(conn, notice)
         async with single(self._pool) as conn:

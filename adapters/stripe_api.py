@@ -15,6 +15,7 @@ import stripe
 from adapters import stripe_objects as read
 from adapters.stripe_objects import Doc, id_of
 from domain.billing import (
+    MONEY_OBJECTS,
     TOP_UP,
     Charged,
     Dispute,
@@ -59,6 +60,7 @@ class StripeApi:
             "subscription": self._subscription,
             "customer": self._customer,
         }
+        assert set(self._lookers) == MONEY_OBJECTS
 
     # --- reading
 
@@ -66,7 +68,12 @@ class StripeApi:
         if event.type.startswith(_ACCOUNT_ALARMS):
             return Facts(event.livemode, alarm=True)
         looker = self._lookers.get(event.object_type)
-        return Facts(event.livemode) if looker is None else await looker(event.object_id)
+        if looker is None:
+            return Facts(event.livemode)
+        try:
+            return await looker(event.object_id)
+        except (KeyError, IndexError, TypeError, ValueError) as unread:
+            raise Parked(Reason.MALFORMED, f"The {event.object_type} has a form that we do not know.") from unread
 
     async def _session(self, session_id: str) -> Facts:
         session = await _one(self._v1.checkout.sessions.retrieve_async(session_id))

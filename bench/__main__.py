@@ -1,7 +1,8 @@
 """`python -m bench`: what the system costs beside the least that could do the same, in one run on one machine.
 
 A generation beside the raw engine (bench/generation.py), the API beside a bare route (bench/api.py), the ledger beside
-pgbench (bench/ledger.py); in alternation, medians over the rounds. Machines differ by a factor of two: only the ratios mean something elsewhere.
+pgbench (bench/ledger.py); in alternation, medians over the rounds. Machines differ by a factor of two: only the ratios
+mean something elsewhere.
 """
 
 from __future__ import annotations

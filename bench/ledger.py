@@ -1,7 +1,7 @@
 """Reserve and settle as pairs, beside pgbench's simple update: the same server, the same run, the same eight clients.
 
-pgbench itself does both, with prepared statements and its own two threads: nothing of ours runs in the client. A pair is
-two transactions, each committed and flushed: the ledger's `reserve`, then its `settle` of all of it.
+pgbench itself does both, with prepared statements and its own two threads: nothing of ours runs in the client. A pair
+is two transactions, each committed and flushed: the ledger's `reserve`, then its `settle` of all of it.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def show(figures: dict[str, float]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"simple updates: {figures['ledger.simple_updates_per_s']:.0f} per second; every invariant checked over the pairs"
-        f" of this run: {figures['ledger.checked_transfers_per_s']:.0f} transfers per second"
+        f"simple updates: {figures['ledger.simple_updates_per_s']:.0f} per second; every invariant over the pairs"
+        f" of this run: {figures['ledger.checked_transfers_per_s']:.0f} transfers checked per second"
     )
 
 
@@ -155,7 +155,7 @@ def _pgbench(url: str, *arguments: str) -> str:
     assert found is not None
     assert found.origin is not None
     program = Path(found.origin).parent / "pginstall" / "bin" / "pgbench"
-    done = subprocess.run([program, *arguments, url], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, *arguments, url], capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
     if done.returncode != 0:
         raise RuntimeError(f"pgbench failed:\n{done.stderr}")
     return done.stdout

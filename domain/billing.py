@@ -14,6 +14,23 @@ from typing import Protocol
 
 from domain.offers import Offer
 
+# The objects from which a payment, a subscription or a saved method can be found. An event about anything else is
+# nobody's money.
+MONEY_OBJECTS = frozenset(
+    {
+        "checkout.session",
+        "invoice",
+        "payment_intent",
+        "charge",
+        "refund",
+        "dispute",
+        "review",
+        "radar.early_fraud_warning",
+        "credit_note",
+        "subscription",
+        "customer",
+    }
+)
 TOP_UP = "top_up"  # the `purpose` in the metadata of our own automatic payments
 
 
@@ -295,6 +312,7 @@ class Reason(StrEnum):
     PRICE_UNKNOWN = "price_unknown"  # the offers may be completed
     CURRENCY_UNKNOWN = "currency_unknown"
     OBJECT_UNKNOWN = "object_unknown"  # Stripe does not know, or not yet, what the event names
+    MALFORMED = "malformed"  # an object of a form that we do not know
     UNDER_REVIEW = "under_review"
     OUT_OF_BAND = "out_of_band"
     TOO_MUCH = "too_much"  # beyond what one grant or balance may be

@@ -19,8 +19,8 @@ from pydantic import Field, SecretStr
 
 from adapters.providers import alibabacloud_listing as listing
 from adapters.providers.alibabacloud_errors import LOOK_FAILED, accepted, failure, refusal, seen
-from adapters.providers.alibabacloud_listing import Listed, objects
-from adapters.providers.answers import looking, patient_post, pooled_client, submitting
+from adapters.providers.alibabacloud_listing import Listed
+from adapters.providers.answers import looking, objects_in, patient_post, pooled_client, submitting
 from adapters.providers.kept import kept, with_outputs
 from adapters.providers.settings import ProviderSettings, environment
 from domain.errors import (
@@ -166,7 +166,7 @@ def _outputs(output: Mapping[str, Any]) -> tuple[Output, ...]:
     """Raises what it says of an output that is missing, when all of them are."""
     urls = tuple(Output(url) for url in _urls(output))
     if not urls:
-        lost = next((item for item in objects(output.get("results")) if item.get("code")), None)
+        lost = next((item for item in objects_in(output.get("results")) if item.get("code")), None)
         raise failure(lost) if lost else ProviderInvalidOutput("Alibaba Cloud answered with a result without files.")
     return urls
 
@@ -175,13 +175,13 @@ def _urls(output: Mapping[str, Any]) -> Iterator[str]:
     """Videos, images of the older protocol (some may have failed), images of the newer one."""
     contents = [
         item
-        for choice in objects(output.get("choices"))
-        for message in objects([choice.get("message")])
-        for item in objects(message.get("content"))
+        for choice in objects_in(output.get("choices"))
+        for message in objects_in([choice.get("message")])
+        for item in objects_in(message.get("content"))
     ]
     for url in (
         output.get("video_url"),
-        *(item.get("url") for item in objects(output.get("results"))),
+        *(item.get("url") for item in objects_in(output.get("results"))),
         *(item.get("image") for item in contents),
     ):
         if isinstance(url, str):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from adapters.providers.answers import objects_in
 from domain.generation import JobRef
 from domain.provider import Submission
 
@@ -35,9 +36,11 @@ def query(submission: Submission, submitted_after: datetime) -> dict[str, str]:
 
 def tasks(page: Mapping[str, Any], native_model: str) -> Iterator[Listed]:
     """The tasks of one page; their times are in milliseconds."""
-    for item in objects(page.get("data")):
+    for item in objects_in(page.get("data")):
         task_id, created_ms = item.get("task_id"), item.get("gmt_create")
-        if isinstance(task_id, str) and isinstance(created_ms, int) and item.get("model_name") == native_model:
+        if not isinstance(created_ms, int) or not 0 <= created_ms < 2**43:
+            continue
+        if isinstance(task_id, str) and item.get("model_name") == native_model:
             yield Listed(task_id, datetime.fromtimestamp(created_ms / 1000, UTC))
 
 
@@ -57,14 +60,10 @@ def near(listed: list[Listed], submission: Submission, submitted_after: datetime
 def is_of(ref: JobRef, output: Mapping[str, Any]) -> bool:
     """Whether a finished task shows the prompt that its reference expects, where it expects one."""
     expected = ref.handle.get(_PRINT)
-    told = [output.get("orig_prompt"), *(item.get("orig_prompt") for item in objects(output.get("results")))]
+    told = [output.get("orig_prompt"), *(item.get("orig_prompt") for item in objects_in(output.get("results")))]
     shown = {_print_of(prompt) for prompt in told if isinstance(prompt, str)}
     return expected is None or shown == {expected}
 
 
 def _print_of(prompt: str) -> str:
     return hashlib.sha256(prompt.strip()[:_PROMPT_KEPT].strip().encode()).hexdigest()
-
-
-def objects(items: object) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import binascii
 import json
-import math
 import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ from domain.errors import ProviderInvalidOutput, ProviderUnavailable, SubmitAmbi
 from domain.media import media_type_of
 
 RETRY_AFTER_MAX = timedelta(hours=1)
+_NUMBER_MAX = 10**10  # of seconds, and of cents
 ANSWER_BYTES_MAX = 128 * 2**20  # several large pictures in base64
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -127,6 +127,11 @@ def object_in(content: bytes) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
+def objects_in(items: object) -> list[dict[str, Any]]:
+    """The objects of a list; nothing of what is no list."""
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     """The pause that `Retry-After` asks for, in seconds or as a date; at most an hour."""
     value = headers.get("retry-after", "").strip()
@@ -150,8 +155,8 @@ def moment(value: object) -> datetime | None:
 
 
 def seconds(value: object) -> float | None:
-    """A duration as JSON gives it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    """A duration as JSON gives it; a number beyond all reason is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _NUMBER_MAX:
         return None
     return float(value)
 

@@ -166,6 +166,7 @@ def is_of(submission: Submission, task: Mapping[str, Any], earliest: datetime) -
     return (
         isinstance(task.get("id"), str)
         and type(created) is int
+        and 0 <= created < 2**33
         and datetime.fromtimestamp(created, UTC) >= earliest
         and task.get("execution_expires_after") == expiry_s(submission)
     )

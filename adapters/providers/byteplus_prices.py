@@ -41,4 +41,4 @@ def of_video(task: Mapping[str, Any]) -> int | None:
 def _count(answer: Mapping[str, Any], name: str) -> int | None:
     usage = answer.get("usage")
     told = usage.get(name) if isinstance(usage, dict) else None
-    return told if type(told) is int and told >= 0 else None
+    return told if type(told) is int and 0 <= told < 2**31 else None

@@ -18,7 +18,7 @@ import httpx
 from pydantic import Field, SecretStr
 
 from adapters.providers import fal_signature
-from adapters.providers.answers import base_of, json_object, looking, moment, pooled_client, submitting
+from adapters.providers.answers import base_of, json_object, looking, moment, objects_in, pooled_client, submitting
 from adapters.providers.fal_addresses import rebuilt, ref_of
 from adapters.providers.fal_answers import accepted, refusal, seen
 from adapters.providers.fal_result import to_job, unfinished
@@ -116,8 +116,8 @@ class FalProvider:
             with looking("fal"):
                 response = await self._http.get(self._history_url, params=query)
             page = seen(response)
-            for item in page.get("items") or ():
-                sent = moment(item.get("sent_at")) if isinstance(item, dict) else None
+            for item in objects_in(page.get("items")):
+                sent = moment(item.get("sent_at"))
                 if sent is not None and sent >= earliest and is_of(submission, item):
                     matches.append((abs(sent - submitted_after), item["request_id"]))
             if not page.get("has_more") or not page.get("next_cursor"):

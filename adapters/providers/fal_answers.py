@@ -82,7 +82,7 @@ def accepted(response: httpx.Response) -> dict[str, Any]:
             raise SubmitAmbiguous("fal accepted a submit without naming the request.")
         return body
     kinds, _ = _complaints(body or {}, response.headers)
-    gateway = response.status_code in (502, 504) and not any(kind in _TYPES for kind in kinds)
+    gateway = response.status_code in (502, 504) and not any(str(kind) in _TYPES for kind in kinds)
     if gateway or (response.status_code >= 500 and (body is None or "detail" not in body)):
         raise SubmitAmbiguous(f"The edge of fal answered a submit with {response.status_code}.")
     raise refusal(response)
@@ -104,7 +104,7 @@ def refusal(response: httpx.Response) -> ProviderError:
     """What an explicit error answer means: by its type where it has one we know, else by its status."""
     status, body = response.status_code, json_object(response) or {}
     kinds, fields = _complaints(body, response.headers)
-    by_type = [_TYPES[kind] for kind in kinds if kind in _TYPES]
+    by_type = [_TYPES[str(kind)] for kind in kinds if str(kind) in _TYPES]
     if status == 403 and "balance" in str(body.get("detail")).lower():
         error: type[ProviderError] = ProviderCreditsExhausted
     elif by_type:

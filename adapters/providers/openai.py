@@ -18,9 +18,9 @@ import httpx
 from pydantic import Field, SecretStr
 
 from adapters.providers import standard_webhooks
-from adapters.providers.answers import base_of, looking, object_in, patient_post, pooled_client, submitting
+from adapters.providers.answers import base_of, looking, object_in, objects_in, patient_post, pooled_client, submitting
 from adapters.providers.kept import kept
-from adapters.providers.openai_answers import NAME, accepted, is_id, objects_in, refusal, seen, to_images, to_video
+from adapters.providers.openai_answers import NAME, accepted, is_id, refusal, seen, to_images, to_video
 from adapters.providers.settings import ProviderSettings, environment
 from domain.errors import JobNotFound, ProviderUnavailable
 from domain.generation import JobRef

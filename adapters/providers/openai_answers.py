@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from adapters.providers.answers import RETRY_AFTER_MAX, data_url, json_object, retry_after
+from adapters.providers.answers import RETRY_AFTER_MAX, data_url, json_object, objects_in, retry_after
 from adapters.providers.kept import with_outputs
 from domain.errors import (
     ContentRefused,
@@ -64,10 +64,6 @@ def to_video(ref: JobRef, video: Mapping[str, Any], file: Output) -> Job:
         raise ContentRefused(_SAYS[ContentRefused]) if moderated else ProviderFailed("The job failed at OpenAI.")
     state = _STATES.get(str(status), JobState.RUNNING)
     return Job(ref, state, (file,) if state is JobState.SUCCEEDED else ())
-
-
-def objects_in(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _is_text(value: object) -> bool:
@@ -175,7 +171,7 @@ def _error_in(response: httpx.Response) -> Mapping[str, Any]:
 
 def _blames_a_file(told: Mapping[str, Any]) -> bool:
     """A customer's picture that cannot be read. A video's first frame has a size of its own, which others may take."""
-    return re.match(r"image\b|mask\b", str(told.get("param"))) is not None and told.get("code") not in _OUR_MISTAKE
+    return re.match(r"image\b|mask\b", str(told.get("param"))) is not None and str(told.get("code")) not in _OUR_MISTAKE
 
 
 def _field(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from adapters.providers.answers import (
     looking,
     moment,
     object_in,
+    objects_in,
     pooled_client,
     retry_after,
     seconds,
@@ -120,7 +121,7 @@ class ReplicateProvider:
             with looking("Replicate"):
                 response = await self._http.get(address)
             page = seen(response)
-            listed = [item for item in page.get("results") or () if isinstance(item, dict)]
+            listed = objects_in(page.get("results"))
             for item in listed:
                 created = moment(item.get("created_at"))
                 if created is not None and created >= earliest and is_of(submission, item):

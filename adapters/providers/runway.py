@@ -78,7 +78,7 @@ class RunwayProvider:
     async def cancel(self, ref: JobRef) -> bool:
         """Looks first, because the same call removes the output of a task that has ended."""
         try:
-            if (await self._task(ref)).get("status") in _ENDED:
+            if str((await self._task(ref)).get("status")) in _ENDED:
                 return False
         except JobNotFound:
             return False

@@ -191,8 +191,8 @@ class Granted(Balance):
 class Entry(Contract):
     entry_id: int
     operation: str = Field(
-        description="reserve, settle, release, expire, recollect, shortfall, grant, refund, claw_back, dispute, restore, "
-        "lose, adjust or repay."
+        description="reserve, settle, release, expire, recollect, shortfall, grant, refund, claw_back, dispute, "
+        "restore, lose, adjust or repay."
     )
     amount: float = Field(description="Credits; negative: taken from the spendable balance.")
     balance_after: float

@@ -220,7 +220,8 @@ END $$;
 -- inserted: zero rows, nothing changed. What no operation makes is an error.
 
 CREATE FUNCTION ledger.move(
-    p_account_id uuid, p_shard smallint, p_debit ledger.account_kind, p_credit ledger.account_kind, p_amount_micros bigint
+    p_account_id uuid, p_shard smallint, p_debit ledger.account_kind, p_credit ledger.account_kind,
+    p_amount_micros bigint
 ) RETURNS ledger.books
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -618,7 +619,8 @@ CREATE TABLE ledger.keyed_operations (
     CONSTRAINT restoring_names_its_clawback CHECK ((operation = 'restore_clawback') = (clawback_key IS NOT NULL)),
     CONSTRAINT dispute_has_a_name CHECK ((operation IN ('dispute_hold', 'dispute_end')) = (dispute IS NOT NULL)),
     CONSTRAINT end_has_an_outcome CHECK ((operation = 'dispute_end') = (outcome IS NOT NULL)),
-    CONSTRAINT people_say_why CHECK ((operation IN ('refund', 'adjust')) = (actor_one IS NOT NULL AND reason IS NOT NULL)),
+    CONSTRAINT people_say_why
+        CHECK ((operation IN ('refund', 'adjust')) = (actor_one IS NOT NULL AND reason IS NOT NULL)),
     CONSTRAINT two_people_adjust CHECK ((operation = 'adjust') = (actor_two IS NOT NULL) AND actor_one <> actor_two)
 );
 
@@ -653,8 +655,8 @@ BEGIN
     SELECT * INTO known FROM ledger.keyed_operations WHERE (scope, key) = (p_asked.scope, p_asked.key);
     IF FOUND THEN
         SELECT coalesce(array_agg(replace(field, '_micros', '') ORDER BY field), '{}') INTO differs
-          FROM jsonb_each(to_jsonb(known)) AS was (field, value) JOIN jsonb_each(to_jsonb(p_asked)) AS asked (field, value)
-         USING (field)
+          FROM jsonb_each(to_jsonb(known)) AS was (field, value)
+          JOIN jsonb_each(jsonb_strip_nulls(to_jsonb(p_asked))) AS asked (field, value) USING (field)
          WHERE was.value <> asked.value
            AND field IN ('operation', 'account_id', 'amount_micros', 'work_id', 'try_number', 'payment_key',
                          'clawback_key', 'dispute', 'outcome', 'actor_one', 'actor_two');

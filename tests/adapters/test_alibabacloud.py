@@ -408,6 +408,7 @@ async def test_a_lost_task_is_looked_for_by_model_and_time():
             a_listed("far", 3),
             a_listed("near", 0.3),
             a_listed("too-late", 61),
+            a_listed("of-no-time", 0.2, gmt_create=10**18),
             a_listed("another-model", 0.1, model_name="wan2.6-i2v"),
         ),
         a_running_task(),

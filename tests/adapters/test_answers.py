@@ -93,7 +93,17 @@ def test_a_moment_has_a_zone_or_is_none(value, read):
 
 
 @pytest.mark.parametrize(
-    ("value", "read"), [(1, 1.0), (0.8, 0.8), (True, None), ("1", None), (-1, None), (float("nan"), None), (None, None)]
+    ("value", "read"),
+    [
+        (1, 1.0),
+        (0.8, 0.8),
+        (True, None),
+        ("1", None),
+        (-1, None),
+        (float("nan"), None),
+        pytest.param(10**400, None, id="beyond all reason"),
+        (None, None),
+    ],
 )
 def test_a_duration_is_a_number_or_none(value, read):
     assert seconds(value) == read
@@ -111,7 +121,17 @@ async def test_a_client_follows_no_redirect_and_reads_no_proxy_from_the_environm
 
 @pytest.mark.parametrize(
     ("told", "microcredits"),
-    [(4.5, 45_000), (25, 250_000), (1.4, 14_000), (0, 0), (-1, None), ("4", None), (None, None), (True, None)],
+    [
+        (4.5, 45_000),
+        (25, 250_000),
+        (1.4, 14_000),
+        (0, 0),
+        (1e308, None),
+        (-1, None),
+        ("4", None),
+        (None, None),
+        (True, None),
+    ],
 )
 def test_an_amount_in_cents_is_kept_in_microcredits(told, microcredits):
     assert microcredits_from_cents(told) == microcredits

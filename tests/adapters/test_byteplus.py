@@ -364,6 +364,7 @@ async def test_a_lost_task_is_known_by_the_expiry_that_only_its_attempt_has():
         a_task(**ours),
         a_task(id=None, **ours),
         a_task(id="cgt-without-a-time", created_at=None, **ours),
+        a_task(id="cgt-in-milliseconds", created_at=CREATED * 1000, **ours),
         "what",
     ]
     recorder = Recorder(answer(200, {"total": 6, "items": listed}))

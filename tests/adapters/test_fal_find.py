@@ -50,6 +50,10 @@ async def test_a_lost_request_is_found_in_the_history_once_it_has_ended():
     }
 
 
+async def test_a_history_of_another_form_holds_nothing():
+    assert await provider(Recorder(answer(200, {"items": 7}))).find(SUBMISSION, SUBMITTED) == []
+
+
 async def test_the_history_is_read_page_by_page():
     recorder = Recorder(a_history(cursor="Mg=="), a_history(an_item()))
 

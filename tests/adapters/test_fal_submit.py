@@ -83,6 +83,7 @@ def test_addresses_are_rebuilt_from_the_first_segments_of_the_model(model, short
         (404, {"detail": "Application 'x' not found"}, ProviderRejectedInput),
         (405, {"detail": "Method not allowed"}, ProviderRejectedInput),
         (422, complaint("missing"), ProviderRejectedInput),
+        (422, complaint(["odd"]), ProviderRejectedInput),
         (422, complaint("content_policy_violation"), ContentRefused),
         (429, {"detail": "Too many requests"}, ProviderBusy),
         (500, {"detail": "Internal error", "error_type": "internal_error"}, ProviderFailed),

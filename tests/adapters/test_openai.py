@@ -306,6 +306,7 @@ BLOCKED = (
         pytest.param(400, complaint(code="unknown_parameter", param="image"), ProviderRejectedInput, id="our mistake"),
         pytest.param(400, complaint(code="invalid_image_file", param="image[]"), InputFileRefused, id="a bad picture"),
         pytest.param(400, complaint(code="invalid_value", param="mask"), InputFileRefused, id="a bad mask"),
+        pytest.param(400, complaint(code=["odd"], param="image"), InputFileRefused, id="a code of another form"),
         pytest.param(
             400, complaint(param="input_reference"), ProviderRejectedInput, id="a first frame of another size"
         ),

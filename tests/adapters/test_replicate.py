@@ -392,6 +392,10 @@ async def test_equal_jobs_are_listed_nearest_to_the_submit_first():
     ]
 
 
+async def test_a_page_of_another_form_holds_nothing():
+    assert await provider(Recorder(answer(200, {"results": 7}))).find(a_submission(), SUBMITTED) == []
+
+
 async def test_pages_are_read_until_they_are_older_than_the_submit():
     unlike = a_prediction(input={}, created_at="2026-11-18T09:14:20Z")
     recorder = Recorder(

@@ -258,7 +258,7 @@ async def test_an_id_that_cannot_be_one_of_theirs_is_not_asked_for(job_id):
 # --- cancel -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", ["PENDING", "THROTTLED", "RUNNING"])
+@pytest.mark.parametrize("status", ["PENDING", "THROTTLED", "RUNNING", ["of another form"]], ids=str)
 async def test_a_task_that_has_not_ended_is_deleted(status):
     recorder = Recorder(answer(200, a_task(status)), httpx.Response(204))
 

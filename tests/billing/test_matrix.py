@@ -538,6 +538,12 @@ def test_a_subscription_entitles_to_its_plan_while_it_lasts(status: str, entitle
     assert found.period_ends_at is not None
 
 
+def test_a_credit_note_on_a_free_invoice_takes_nothing():
+    free = invoiced(an_invoice(amount_paid=0), notes=(a_note(total=0, post_payment_amount=0),))
+
+    assert Books().apply(free) == ["stripe:invoice:in_1"]
+
+
 def test_an_event_is_read_as_its_envelope_alone():
     event = {
         "id": "evt_1",

@@ -22,11 +22,11 @@ from domain.periods import Period, period_between, period_named
 )
 def test_e21_a_period_is_named_by_its_year_month_or_day(
     text: str, start: tuple[int, int, int], end: tuple[int, int, int]
-):
+) -> None:
     assert period_named(text) == Period(datetime(*start, tzinfo=UTC), datetime(*end, tzinfo=UTC))
 
 
-def test_e21_the_months_of_a_year_meet():
+def test_e21_the_months_of_a_year_meet() -> None:
     months = [period_named(f"2026-{month:02}") for month in range(1, 13)]
 
     assert [month.end for month in months[:-1]] == [month.start for month in months[1:]]
@@ -36,12 +36,12 @@ def test_e21_the_months_of_a_year_meet():
 @pytest.mark.parametrize(
     "text", ["", "26", "2026-13", "2026-02-30", "2026-1", "9999", "0001", "2026-11-22T00:00:00Z", "٢٠٢٦"]
 )
-def test_what_is_no_period_is_refused(text: str):
+def test_what_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="is no period"):
         period_named(text)
 
 
-def test_e21_instants_are_taken_to_utc():
+def test_e21_instants_are_taken_to_utc() -> None:
     period = period_between("2026-11-01T00:00:00+09:00", "2026-11-01T00:00:00Z")
 
     assert period.end - period.start == timedelta(hours=9)
@@ -57,6 +57,6 @@ def test_e21_instants_are_taken_to_utc():
         pytest.param("0001-01-01T00:00:00+09:00", "2026-11-01T00:00:00Z", id="a year that there is not"),
     ],
 )
-def test_what_is_no_pair_of_instants_is_refused(start: str, end: str):
+def test_what_is_no_pair_of_instants_is_refused(start: str, end: str) -> None:
     with pytest.raises(InvalidInput):
         period_between(start, end)

@@ -73,7 +73,7 @@ def test_the_shell_commands_of_the_money_chapter_work_one_after_the_other(stack:
         env={**os.environ, "BABYSEA_DATA": str(stack.data)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

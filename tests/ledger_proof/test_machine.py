@@ -1,7 +1,7 @@
 """Random operations of every kind on two accounts, against a model that fits on two pages.
 
 Each answer and each balance must be the model's, after thousands of steps; at the end of each run `verify` proves the
-books. BABYSEA_SEED repeats a run, BABYSEA_ROUNDS makes it longer.
+books. BABYSEA_SEED repeats a run and shrinks what it finds, BABYSEA_ROUNDS makes it longer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -25,10 +25,10 @@ from hypothesis.stateful import (
     rule,
 )
 from psycopg import AsyncConnection
-from store.ledger_payments import Adjusted, Clawed, Disputed, DisputeOutcome, Restored
 
 from store import ledger, ledger_payments
 from store.ledger import Granted, GrantSource, Refunded, Released, Reserved, Settled
+from store.ledger_payments import Adjusted, Clawed, Disputed, DisputeOutcome, Restored
 from store.ledger_verification import verify
 from tests.store.builders import a_work_id, an_account, freeze, hold
 from tests.support.postgres import fresh_database
@@ -416,10 +416,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_balances_are_the_models(self) -> None:
-        for account, model in zip(self.accounts, self.models, strict=True):
-            found = self.runner.run(ledger.balance(self.conn, account))
-            told = (found.available, found.held, found.debt, found.disputed)
-            assert told == (model.available, model.held, model.debt, model.disputed)
+        which = type(self).steps % 2  # a difference stays, so the other one is seen a step later
+        model = self.models[which]
+        found = self.runner.run(ledger.balance(self.conn, self.accounts[which]))
+        told = (found.available, found.held, found.debt, found.disputed)
+        assert told == (model.available, model.held, model.debt, model.disputed)
 
     def teardown(self) -> None:
         for account in self.accounts:
@@ -440,7 +441,7 @@ def test_random_operations_agree_with_the_model() -> None:
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        print_blob=True,
+        phases=(Phase.generate, Phase.shrink) if "BABYSEA_SEED" in os.environ else (Phase.generate,),
     )
     with asyncio.Runner() as runner:
         url = runner.run(fresh_database())

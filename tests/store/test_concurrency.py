@@ -1,6 +1,6 @@
 """Races, against the real database over many connections. BABYSEA_ROUNDS says how often each is run.
 
-The names C1 to C15 are those of the ledger's catalogue of races. After each test every invariant is recomputed.
+The names C1 to C17 are those of the ledger's catalogue of races. After each test every invariant is recomputed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pytest
 from psycopg import AsyncConnection
 
-from domain.errors import EngineUnavailable, GenerationNotFound
+from domain.errors import DatabaseUnavailable, EngineUnavailable, GenerationNotFound
 from domain.generation import Admission, Finished, GenerationStatus
 from store import attempts, generations, idempotency, ledger, retention, usage
 from store.attempts import BeginState
@@ -119,6 +119,7 @@ async def test_c1_a_hundred_holds_of_one_on_a_balance_of_ten(pool: Pool) -> None
 
 @rounds
 async def test_c2_two_holds_that_only_one_can_afford(pool: Pool, round_: int) -> None:
+    """E1: two clicks at once."""
     account = await account_with(pool, CREDIT)
 
     words = await at_once(pool, *[lambda conn: hold(conn, account, a_work_id(), 800_000)] * 2)
@@ -488,3 +489,46 @@ async def test_grants_from_every_source_at_once_add_up(pool: Pool) -> None:
 
     assert Counter(words) == {Granted.GRANTED: 40}
     assert await balance_of(pool, account) == (120, 0, 0)
+
+
+_DISTURB = """
+CREATE FUNCTION store.disturb() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF random() < 0.3 THEN
+        RAISE EXCEPTION 'disturbed' USING ERRCODE = CASE WHEN random() < 0.5 THEN '40001' ELSE '40P01' END;
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+
+async def test_c17_serialization_failures_and_deadlocks_are_repeated_until_the_effect_is_there_once(
+    own_pool: Pool,
+) -> None:
+    """The caller repeats what fails in this way, as every step of a workflow does."""
+    account = await account_with(own_pool, 30 * CREDIT)
+    async with single(own_pool) as conn:
+        await conn.execute(_DISTURB)
+        await conn.execute(
+            "CREATE TRIGGER disturb AFTER INSERT ON ledger.transfers FOR EACH ROW EXECUTE FUNCTION store.disturb()"
+        )
+    failures = 0
+
+    async def until_answered(step: Step[Any]) -> Any:
+        nonlocal failures
+        while True:
+            with suppress(DatabaseUnavailable):
+                return await alone(own_pool, step)
+            failures += 1
+
+    async def buy() -> tuple[Reserved, Settled]:
+        work = a_work_id()
+        reserved = await until_answered(lambda conn: hold(conn, account, work))
+        return reserved, await until_answered(lambda conn: settle(conn, account, work, CREDIT // 2))
+
+    words = await asyncio.gather(*(buy() for _ in range(20)))
+
+    assert Counter(words) == {(Reserved.HELD, Settled.SETTLED): 20}
+    assert failures > 0
+    assert await balance_of(own_pool, account) == (20 * CREDIT, 0, 0)
+    assert await alone(own_pool, ledger.check) == []

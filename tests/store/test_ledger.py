@@ -11,10 +11,22 @@ import pytest
 from psycopg import AsyncConnection
 
 from domain.errors import AccountNotFound, InvalidInput, ParameterOutOfRange
-from store import ledger
+from store import generations, ledger
 from store.connection import Pool, single
 from store.ledger import AccountKind, Granted, GrantSource, HoldState, Operation, Released, Reserved, Settled
-from tests.store.builders import CREDIT, a_work_id, an_account, freeze, give, hold, let_go, settle, standing
+from tests.store.builders import (
+    CREDIT,
+    a_processing,
+    a_work_id,
+    an_account,
+    freeze,
+    give,
+    hold,
+    let_go,
+    settle,
+    standing,
+    success,
+)
 
 Conn = AsyncConnection[Any]
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -162,7 +174,7 @@ async def test_a_part_is_settled_and_the_rest_goes_back_in_one_go(conn: Conn, ac
 
 
 async def test_a_repeated_settlement_charges_once(conn: Conn, account_id: str) -> None:
-    """INV-8, INV-12."""
+    """INV-8, INV-12; E3: a success is reported twice."""
     work = a_work_id()
     await hold(conn, account_id, work)
 
@@ -247,6 +259,7 @@ async def test_a_late_success_happens_only_once(conn: Conn, account_id: str) -> 
 
 
 async def test_a_release_gives_everything_back_once(conn: Conn, account_id: str) -> None:
+    """E4: a failure is reported twice."""
     work = a_work_id()
     await hold(conn, account_id, work)
 
@@ -462,6 +475,56 @@ async def test_amounts_of_three_decimals_survive_the_way_there_and_back(conn: Co
     await give(conn, account, 131_072_123_000)
 
     assert (await ledger.balance(conn, account)).available / CREDIT == 131072.123
+
+
+async def test_e20_history_is_in_the_order_of_its_numbers_whatever_the_clock_says(own_pool: Pool) -> None:
+    """A clock that jumped back between two entries: the order is that of the numbers."""
+    async with single(own_pool) as conn:
+        account = await an_account(conn, credits=3)
+        for _ in range(2):
+            await hold(conn, account, a_work_id())
+        await conn.execute("ALTER TABLE ledger.transfers DISABLE TRIGGER append_only")
+        await conn.execute("UPDATE ledger.transfers SET created_at = now() - transfer_id * interval '1 hour'")
+        await conn.execute("ALTER TABLE ledger.transfers ENABLE ALWAYS TRIGGER append_only")
+
+        entries = await ledger.entries(conn, account)
+
+        assert [one.number for one in entries] == [3, 2, 1]
+        assert [one.balance_micros for one in entries] == [CREDIT, 2 * CREDIT, 3 * CREDIT]
+        assert await ledger.check(conn) == []
+
+
+async def test_inv_26_the_ledger_holds_no_word_of_the_customers(conn: Conn, account_id: str) -> None:
+    """No prompt, no parameter and no e-mail in any column of any of its tables."""
+    secret = f"a secret {a_work_id()}"
+    await conn.execute("UPDATE store.accounts SET email = %s WHERE account_id = %s", [f"{secret}@example", account_id])
+    request = await a_processing(conn, account_id, params={"generation_prompt": secret})
+    await generations.finish(conn, success(request))
+    tables = await conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'ledger'")
+
+    for (table,) in await tables.fetchall():
+        cursor = await conn.execute(
+            f"SELECT count(*) FROM ledger.{table} AS r WHERE r::text LIKE %s".encode(), [f"%{secret}%"]
+        )
+        assert await cursor.fetchone() == (0,), table
+
+
+async def test_the_margin_is_revenue_less_what_every_attempt_cost(own_pool: Pool) -> None:
+    """Section 13, 16: a failed attempt is a cost at its own provider, and a refund takes revenue back."""
+    async with single(own_pool) as conn:
+        account = await an_account(conn, credits=1)
+        request = await a_processing(conn, account)
+        await generations.finish(conn, success(request, cost_microcredits=3_000))
+        read = "SELECT model, provider, revenue_micros, cost_micros, margin_micros FROM ledger.margins"
+
+        before = await (await conn.execute(read.encode())).fetchall()
+        await ledger.refund_settled(
+            conn, account_id=account, work_id=request.generation_id, amount=1_000, actor="ada", reason="late", key="k"
+        )
+        after = await (await conn.execute(read.encode())).fetchall()
+
+        assert before == [(request.model, "replicate", 5_000, 3_000, 2_000)]
+        assert after == [(request.model, "replicate", 4_000, 3_000, 1_000)]
 
 
 async def test_a_reservation_joins_the_transaction_of_its_caller(conn: Conn, account_id: str) -> None:

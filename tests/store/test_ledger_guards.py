@@ -71,6 +71,7 @@ async def work(conn: Conn, account_id: str) -> str:
         " ended_at = now() WHERE state = 'held'",
         "UPDATE ledger.holds SET amount_micros = 1",
         "UPDATE ledger.holds SET shard = 16",
+        "UPDATE ledger.holds SET price_version = 'dearer'",
         "UPDATE ledger.holds SET refunded_micros = settled_micros + 1 WHERE state = 'settled'",
         "UPDATE ledger.holds SET refunded_micros = 1 WHERE state = 'held'",
         "UPDATE ledger.holds SET expires_at = expires_at + interval '1 hour'",
@@ -85,7 +86,10 @@ async def work(conn: Conn, account_id: str) -> str:
 async def test_history_and_balances_are_not_to_be_written_by_hand(
     conn: Conn, work: str, statement: str, role: str
 ) -> None:
-    """INV-19, INV-8, INV-4: refused for the owner, too, and where ordinary triggers are switched off."""
+    """INV-19, INV-8, INV-4: refused for the owner, too, and where ordinary triggers are switched off.
+
+    E9, E14: so are other terms for a hold that is open, its price among them.
+    """
     async with conn.transaction():
         await conn.execute(f"SET LOCAL session_replication_role = '{role}'".encode())
         with pytest.raises(psycopg.IntegrityError):
@@ -178,6 +182,50 @@ async def test_only_the_owner_may_touch_the_ledger(own_url: str) -> None:
         await conn.execute("DROP ROLE somebody")
 
 
+SERVICE = (  # what docs/decisions/0022 grants to the role of the running system
+    "GRANT USAGE ON SCHEMA ledger, store TO {role}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA store TO {role}",
+    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA store TO {role}",
+    "GRANT EXECUTE ON FUNCTION ledger.reserve, ledger.settle, ledger.release, ledger.grant_credits,"
+    " ledger.refund_settled, ledger.claw_back, ledger.restore_clawback, ledger.dispute_hold, ledger.dispute_end, ledger.adjust,"
+    " ledger.balance_at TO {role}",
+)
+
+
+async def test_inv_24_the_service_moves_credits_by_operations_and_by_nothing_else(own_url: str) -> None:
+    """INV-19, INV-25: a role that may call the operations, and neither write a table nor be led astray by its own."""
+    role = f"service_{own_url.partition('?')[0].rpartition('/')[2]}"
+    forbidden = [
+        "INSERT INTO ledger.transfers DEFAULT VALUES",
+        "UPDATE ledger.books SET available_micros = 1",
+        "DELETE FROM ledger.transfers",
+        "TRUNCATE ledger.keyed_operations",
+        "SELECT ledger.apply_rarer_transfer(NULL)",
+        "SELECT ledger.repay(gen_random_uuid(), 1, 'k')",
+        "ALTER TABLE ledger.transfers DISABLE TRIGGER append_only",
+    ]
+    async with await AsyncConnection.connect(own_url, autocommit=True) as conn:
+        account, work = await an_account(conn, credits=3), a_work_id()
+        await conn.execute(f"CREATE ROLE {role}".encode())
+        try:
+            for statement in SERVICE:
+                await conn.execute(statement.format(role=role).encode())
+            await conn.execute(f"SET ROLE {role}".encode())
+            await conn.execute("CREATE TEMPORARY TABLE books (LIKE ledger.books)")
+            await conn.execute("SET search_path = pg_temp, ledger")
+
+            assert await hold(conn, account, work) is ledger.Reserved.HELD
+            assert await settle(conn, account, work) is ledger.Settled.SETTLED
+            assert await standing(conn, account) == (2 * CREDIT, 0, 0)
+            for statement in forbidden:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    await conn.execute(statement.encode())
+        finally:
+            await conn.execute("RESET ROLE; RESET search_path; DROP TABLE IF EXISTS pg_temp.books")
+            await conn.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
 async def test_every_function_pins_where_names_are_looked_up(conn: Conn) -> None:
     """INV-25: the catalogue first, a caller's temporary schema last."""
     cursor = await conn.execute(
@@ -207,6 +255,8 @@ BREAKAGES = {
     "INV-16": "UPDATE ledger.transfers SET operation = 'expire' WHERE operation = 'settle'",
     "INV-17": "UPDATE ledger.holds SET settled_micros = amount_micros + 1, released_micros = -1"
     " WHERE state = 'settled'",
+    "INV-12": "DELETE FROM ledger.keyed_operations WHERE operation = 'adjust'",
+    "INV-18": "UPDATE ledger.keyed_operations SET amount_micros = 10 * amount_micros WHERE operation = 'claw_back'",
     "INV-20": "UPDATE ledger.transfers SET debit_number = debit_number + 1 WHERE operation = 'reserve'",
     "INV-28": "UPDATE store.generations SET status = 'succeeded', provider_used = 'x', settled_microcredits = 1,"
     " completed_at = now()",
@@ -226,6 +276,12 @@ async def unguarded_url() -> str:
         await settle(conn, account, settled, CREDIT - 1)
         await let_go(conn, account, released)
         await an_admitted(conn, account)
+        people = {"actor_one": "ada", "actor_two": "grace", "reason": "a mistake of ours"}
+        await ledger_payments.adjust(conn, account_id=account, amount=1, key="an adjustment", **people)
+        payment: dict[str, Any] = {"amount": CREDIT, "source": ledger.GrantSource.PAYMENT, "key": "a payment"}
+        await ledger.grant(conn, account_id=account, **payment)
+        clawed: dict[str, Any] = {"amount": CREDIT, "payment_key": "a payment", "key": "a clawback"}
+        await ledger_payments.claw_back(conn, account_id=account, **clawed)
         assert await ledger.check(conn) == []
         await conn.execute(
             """DO $$
@@ -245,6 +301,7 @@ async def unguarded_url() -> str:
 
 @pytest.mark.parametrize(("invariant", "breakage"), BREAKAGES.items(), ids=BREAKAGES)
 async def test_check_finds_what_was_broken(unguarded_url: str, invariant: str, breakage: str) -> None:
+    """INV-3 to INV-6, and the others of section 5 that rows can tell."""
     async with await AsyncConnection.connect(unguarded_url, autocommit=True) as conn, conn.transaction():
         await conn.execute(breakage.encode())
 

@@ -58,7 +58,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
         if key not in self.grants:
             self.grants[key] = (amount, source)
-            self.available += amount
+            repaid = min(amount, self.debt)
+            self.debt -= repaid
+            self.available += amount - repaid
             assert word is Granted.GRANTED
         else:
             same = self.grants[key] == (amount, source)
