@@ -39,7 +39,7 @@ class LedgerVerificationActivities:
     async def verify_ledger(self) -> LedgerVerified:
         """Recompute the whole ledger from its entries, in one snapshot. A violation is an alarm and stops nothing."""
         with named_failures(), heartbeating():
-            async with reading(self._pool.conninfo) as conn:
+            async with reading(str(self._pool.conninfo)) as conn:
                 done = await verify(conn)
             async with single(self._pool) as conn:
                 await ledger_verifications.keep(conn, done)

@@ -24,7 +24,8 @@ charged AS (
      WHERE account_id = ANY(%(accounts)s::uuid[]) AND work_id IS NOT NULL
      GROUP BY work_id
 )
-SELECT (SELECT count(*) FROM mine),
+SELECT (SELECT count(*) FROM mine WHERE NOT abandoned),
+       (SELECT count(*) FROM mine WHERE abandoned),
        (SELECT count(*) FROM mine WHERE completed_at IS NULL),
        (SELECT count(*) FROM charged WHERE charges > 1 OR holds > 1),
        (SELECT count(*) FROM mine JOIN charged ON work_id = generation_id WHERE charges > 0 AND status <> 'succeeded'),
@@ -42,12 +43,12 @@ SELECT (SELECT count(*) FROM mine),
 
 @dataclass
 class Verdict:
-    """All of these are counts of generations, and zero when the run was good; `kills` and `statuses` are not."""
+    """All of these are counts of generations, and zero when the run was good; those with a default are not."""
 
     asked: int
     lost: int  # the customer was told an id, and it did not end in time or is not recorded
     unended: int
-    made_twice: int  # records that no request of ours stands for
+    made_twice: int  # admitted generations that no request of ours stands for
     charged_twice: int
     charged_for_nothing: int
     delivered_unpaid: int
@@ -57,6 +58,7 @@ class Verdict:
     holds_past_deadline: int
     violations: list[str]
     seconds: float
+    abandoned: int = 0  # no fault: refused before anything was held, and asked for again under the same key
     kills: dict[str, int] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
 
@@ -93,7 +95,7 @@ async def judge(
 ) -> Verdict:
     """`unheard`: requests whose end the customer never saw."""
     async with reading(database_url) as conn:
-        made, unended, *counts = await _counts(conn, accounts)
+        made, abandoned, unended, *counts = await _counts(conn, accounts)
         violations = [str(violation) for violation in (await verify(conn)).violations]
     twice, for_nothing, unpaid, without_file, open_holds, past_deadline, used_two = counts
     return Verdict(
@@ -110,6 +112,7 @@ async def judge(
         holds_past_deadline=past_deadline,
         violations=violations,
         seconds=round(seconds, 1),
+        abandoned=abandoned,
         kills=kills,
         statuses=statuses,
     )

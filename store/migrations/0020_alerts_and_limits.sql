@@ -29,9 +29,10 @@ CREATE TABLE store.low_balance_alerts (
 CREATE INDEX low_balance_alerts_of_account ON store.low_balance_alerts (account_id, created_at);
 
 
--- Beside the balance stands what its next movement is compared with.
+-- Beside the balance stands what its next movement is compared with. Like whatever else locks a balance here it has its
+-- owner's rights: the role of the running system may not write in schema ledger.
 CREATE FUNCTION store.watch_thresholds() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     watched CONSTANT uuid := coalesce(NEW.account_id, OLD.account_id);
 BEGIN
@@ -90,7 +91,7 @@ CREATE TRIGGER watch_balance AFTER UPDATE ON ledger.books
 -- The thresholds of an account from now on. One that stays keeps its state; a new one is armed at once where the balance
 -- is above it; what is taken away or switched off is forgotten with its state.
 CREATE FUNCTION store.set_alerts(p_account_id uuid, p_enabled boolean, p_thresholds_micros bigint[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     balance     bigint;
     was_enabled boolean;
@@ -288,7 +289,7 @@ END $$;
 CREATE FUNCTION store.set_spending_limit(
     p_account_id uuid, p_scope_id uuid, p_period text, p_is_hard boolean, p_limit_micros bigint
 ) RETURNS uuid
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     made uuid;
 BEGIN

@@ -1,7 +1,7 @@
 """Every crash (K), every comparison of the books (R) and the races of an end (C8 to C10): which test proves it.
 
-Beside `tests/store/test_ledger_items.py`, which asks that each number is named somewhere: here it is said where, so that
-a proof that is renamed or removed is missed.
+`tests/store/test_ledger_items.py` asks that each number is named somewhere. Here it is said where, so that a proof that
+is renamed or removed is missed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ PROOFS: dict[str, tuple[str, ...]] = {
         "activities/test_reconciliation.py::test_one_that_cannot_end_does_not_block_those_behind_it",
     ),
     "K14": ("store/test_alerts.py::test_a2_k14_the_alert_waits_in_the_outbox_until_a_step_of_the_account_rings_it",),
-    "K15": ("billing/test_payments.py::test_c11_and_s13_one_event_twenty_times_at_once_is_one_grant",),
+    "K15": (
+        "billing/test_payments.py::test_c11_and_s13_one_event_twenty_times_at_once_is_one_grant",
+        "billing/test_payments.py::test_k15_an_event_whose_webhook_was_lost_is_found_in_stripes_list",
+    ),
     "K16": ("billing/test_payments.py::test_k16_and_r3_the_comparison_of_the_books_grants_exactly_what_is_missing",),
     "C8": (RACES,),
     "C9": (RACES,),

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
-from domain.errors import InvalidInput, ParameterOutOfRange
-from store import alerts, ledger, webhooks
+from domain.errors import InvalidInput, ParameterOutOfRange, SpendingLimitReached
+from store import alerts, ledger, spending, webhooks
 from store.alerts import Alert, Threshold
 from store.connection import Pool, single
+from store.spending import Period
 from tests.store.builders import CREDIT, a_work_id, an_account, an_admitted, an_endpoint, give, hold, let_go, settle
+from tests.store.test_ledger_guards import SERVICE
 
 pytestmark = pytest.mark.usefixtures("books_that_balance")
 
@@ -226,3 +228,28 @@ async def test_thresholds_change_while_the_balance_moves_without_a_deadlock(conn
     assert await alerts.get(conn, account_id) == alerts.Alerts(
         True, [Threshold(79 * CREDIT, armed=True), Threshold(50 * CREDIT, armed=True)]
     )
+
+
+async def test_inv_24_the_role_of_the_running_system_sets_alerts_and_limits(own_url: str) -> None:
+    role = f"service_{own_url.partition('?')[0].rpartition('/')[2]}"
+    async with await AsyncConnection.connect(own_url, autocommit=True) as conn:
+        account_id = await an_account(conn, credits=10)
+        await conn.execute(f"CREATE ROLE {role}".encode())
+        try:
+            for statement in SERVICE:
+                await conn.execute(statement.format(role=role).encode())
+            await conn.execute(f"SET ROLE {role}".encode())
+
+            another = await an_account(conn)
+            await watch(conn, account_id, 8)
+            async with conn.transaction():
+                await spending.put(conn, account_id, period=Period.DAY, is_hard=True, limit=4 * CREDIT)
+            await an_admitted(conn, account_id, quote_microcredits=3 * CREDIT)
+            with pytest.raises(SpendingLimitReached):
+                await an_admitted(conn, account_id, quote_microcredits=3 * CREDIT)
+
+            assert await told(conn, account_id) == [[8]]
+            assert (await alerts.get(conn, another)).enabled
+        finally:
+            await conn.execute("RESET ROLE")
+            await conn.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
