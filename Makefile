@@ -33,7 +33,7 @@ format: setup ## lay out the code, and mend what the linter can mend
 lint: setup ## formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy --num-workers 2
+	$(BIN)/mypy
 
 check: lint ## lint, layers, papers and the fast tests
 	$(BIN)/python -m pytest -q tests/architecture tests/domain

@@ -37,8 +37,15 @@ async def customer(conn: Conn) -> str:
 
 
 async def refund(conn: Conn, account_id: str, work_id: str, amount: int, key: str | None = None) -> Refunded:
-    words = {"actor": "ada", "reason": "the picture was empty", "key": key or a_key()}
-    return await ledger.refund_settled(conn, account_id=account_id, work_id=work_id, amount=amount, **words)
+    return await ledger.refund_settled(
+        conn,
+        account_id=account_id,
+        work_id=work_id,
+        amount=amount,
+        actor="ada",
+        reason="the picture was empty",
+        key=key or a_key(),
+    )
 
 
 async def claw(conn: Conn, account_id: str, payment: str, amount: int, key: str | None = None) -> Clawed:
