@@ -39,7 +39,7 @@ check: lint ## lint, layers, papers and the fast tests
 	$(BIN)/python -m pytest -q tests/architecture tests/domain
 
 test: lint ## lint and every test
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests
 
 bench: setup ## measure throughput and latency on this machine
 	@exec $(BIN)/python -m bench $(ARGS)

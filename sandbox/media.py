@@ -24,7 +24,7 @@ COLOURS = 6
 BLACK = -1
 _STAMP_BYTES = 64
 _PLACEHOLDER = b"sandbox-stamp".ljust(_STAMP_BYTES, b".")
-_FPS = 4
+_FPS = 2  # enough to see it move, and half the work
 _CACHE_BYTES = 256 * 1024 * 1024
 
 

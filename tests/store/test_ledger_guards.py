@@ -188,8 +188,8 @@ SERVICE = (  # what docs/decisions/0022 grants to the role of the running system
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA store TO {role}",
     "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA store TO {role}",
     "GRANT EXECUTE ON FUNCTION ledger.reserve, ledger.settle, ledger.release, ledger.grant_credits,"
-    " ledger.refund_settled, ledger.claw_back, ledger.restore_clawback, ledger.dispute_hold, ledger.dispute_end, ledger.adjust,"
-    " ledger.balance_at TO {role}",
+    " ledger.refund_settled, ledger.claw_back, ledger.restore_clawback, ledger.dispute_hold, ledger.dispute_end,"
+    " ledger.adjust, ledger.balance_at TO {role}",
 )
 
 
