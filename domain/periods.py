@@ -26,14 +26,12 @@ def period_named(text: str) -> Period:
     """A year, a month or a day of UTC: `2026`, `2026-11` or `2026-11-22`. Raises InvalidInput."""
     match = _NAMED.fullmatch(text)
     try:
-        if match:
-            year, month, day = (int(part) if part else None for part in match.groups())
-            if year is None or year < YEAR_MIN:
-                raise ValueError(year)
-            start = datetime(year, month or 1, day or 1, tzinfo=UTC)
-            if day:
+        if match and int(match[1]) >= YEAR_MIN:
+            year, month, day = (int(part or 1) for part in match.groups())
+            start = datetime(year, month, day, tzinfo=UTC)
+            if match[3]:
                 return Period(start, start + timedelta(days=1))
-            if month:
+            if match[2]:
                 return Period(start, datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
             return Period(start, datetime(year + 1, 1, 1, tzinfo=UTC))
     except (ValueError, OverflowError):

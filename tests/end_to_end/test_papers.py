@@ -125,7 +125,9 @@ def sample_answer() -> str:
 
 
 @pytest.mark.parametrize(
-    "block", [block for paper, block in SHELL_BLOCKS if paper not in {"README.md", "money.md"}], ids=lambda block: block.strip()[:60]
+    "block",
+    [block for paper, block in SHELL_BLOCKS if paper not in {"README.md", "money.md"}],
+    ids=lambda block: block.strip()[:60],
 )
 def test_a_shell_command_of_the_other_papers_works(block: str) -> None:
     done = subprocess.run(

@@ -436,7 +436,7 @@ def test_random_operations_agree_with_the_model() -> None:
         pass
 
     machine_settings = settings(
-        max_examples=4 * ROUNDS,
+        max_examples=3 * ROUNDS,
         stateful_step_count=STEPS,
         deadline=None,
         database=None,
@@ -449,7 +449,7 @@ def test_random_operations_agree_with_the_model() -> None:
         Machine.runner, Machine.conn = runner, conn
         seed(number)(get_state_machine_test(Machine, settings=machine_settings))()
         print(f"{Machine.steps} operations")
-        assert Machine.steps >= 150 * ROUNDS
+        assert Machine.steps >= 100 * ROUNDS
         assert runner.run(ledger.check(conn)) == []
         assert runner.run(verify(conn)).violations == []
         runner.run(conn.close())
