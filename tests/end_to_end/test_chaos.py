@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.stack import PROJECT
 
-GENERATIONS = 50
+GENERATIONS = 30
 WITHIN_S = 400  # on a machine that runs other tests, too
 
 

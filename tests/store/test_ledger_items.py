@@ -29,8 +29,7 @@ ELSEWHERE = {
     "U2": "domain/test_pricing.py::test_an_amount_is_read_from_its_digits",
     "U4": "domain/test_pricing.py::test_anything_else_is_no_amount",
     "U5": "billing/test_matrix.py::test_the_one_division_rounds_half_to_even",
-    "E8": "api/test_admission.py::"
-    "test_a_generation_that_was_admitted_while_its_answer_was_lost_is_answered_normally",
+    "E8": "api/test_admission.py::test_a_generation_that_was_admitted_while_its_answer_was_lost_is_answered_normally",
     "S2": "billing/test_payments.py::test_c11_and_s13_one_event_twenty_times_at_once_is_one_grant",
     "S3": "billing/test_matrix.py::test_s10_every_order_of_events_ends_in_the_same_balances",
     "S4": "billing/test_matrix.py::test_a_paid_session_grants_under_its_payment_intent",
