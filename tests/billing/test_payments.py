@@ -233,6 +233,12 @@ async def test_s5_and_s12_a_payment_of_an_unknown_customer_is_parked_and_granted
     await until(lambda: ended(shop, event_id))
     again = await shop.http.post(f"/admin/v1/stripe/events/{event_id}/retry", headers=operator)
     assert again.json()["error"]["message"] == "The event was applied already."
+    logged = await shop.http.get("/admin/v1/audit", params={"limit": 20}, headers=operator)
+    done = [(row["action"], row["target_id"]) for row in logged.json()["data"]["entries"]]
+    assert [each for each in done if each[0].startswith("stripe.") and each[1] in {event_id, customer["id"]}] == [
+        ("stripe.retry", event_id),
+        ("stripe.link", customer["id"]),
+    ]
 
 
 async def test_k15_an_event_whose_webhook_was_lost_is_found_in_stripes_list(shop: Shop, buyer: Customer):
