@@ -34,6 +34,7 @@ WEBHOOK_WITHIN_S = 60.0
 PATIENCE_S = 60.0  # with a part that is being started again
 
 TAKES_MAX = 3
+AWAY_PAUSE_S = 3.0  # what was killed is being started again
 
 T = TypeVar("T")
 Check = dict[str, Any]
@@ -131,6 +132,7 @@ class Stage:
                 return {**story, "checks": [*meant, *story["checks"]], "earlier": earlier}
             self.say(f"{scene.title}: the providers were away; once more")
             earlier.append(story)
+            await asyncio.sleep(AWAY_PAUSE_S)
 
     async def _take(self, scene: Scene, number: int) -> Document:
         """One generation, and whether its record is right, however it ended."""

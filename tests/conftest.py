@@ -17,8 +17,13 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.load_profile("shared")
 
 STACKS = ("tests/cli/", "tests/end_to_end/")  # start whole stacks: never two of these side by side
+LONG = (
+    "tests/end_to_end/test_every_model.py",
+    "tests/end_to_end/test_chaos.py",
+)  # but for these two, which are patient
 LONGEST_FIRST = (  # so that neither process is left with one of them at the end
     "stacks",
+    *LONG,
     "tests/contract/test_s11_arithmetic.py",
     "tests/contract/test_fuzz.py",
     "tests/store/test_crash.py",
@@ -41,7 +46,8 @@ class StacksTogether(LoadFileScheduling):
     """A file is one piece of work, and all files that start stacks are one: it mostly waits while others compute."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "stacks" if nodeid.startswith(STACKS) else super()._split_scope(nodeid)
+        together = nodeid.startswith(STACKS) and not nodeid.startswith(LONG)
+        return "stacks" if together else super()._split_scope(nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         for long in LONGEST_FIRST:

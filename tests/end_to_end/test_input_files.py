@@ -108,7 +108,12 @@ def test_two_pictures_become_the_ends_of_a_video(
 def test_the_next_provider_gets_the_same_copies(illustrator: Caller, pictures: list[Picture]) -> None:
     words = f"a lighthouse {uuid.uuid4().hex} [sandbox:replicate=job_failed;fal=latency_2]"
 
-    generation_id = illustrator.generate(words, model="bfl/flux-kontext-pro", generation_input_file=[pictures[0].url])
+    generation_id = illustrator.generate(
+        words,
+        model="bfl/flux-kontext-pro",
+        generation_input_file=[pictures[0].url],
+        generation_provider_order="replicate, fal",
+    )
 
     until(lambda: {job["provider"] for job in illustrator.jobs(words)} == {"replicate", "fal"})
     given = {job["provider"]: job["input"] for job in illustrator.jobs(words)}
