@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.stack import PROJECT
 
-GENERATIONS = 30
+GENERATIONS = 12
 WITHIN_S = 400  # on a machine that runs other tests, too
 
 
