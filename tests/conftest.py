@@ -16,13 +16,14 @@ from tests.support.stack import StackProcess
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
-STACKS = ("tests/cli/", "tests/end_to_end/")  # start whole stacks: never two of these side by side
+# Each is one piece of work and has one stack, so that its files never start a second one beside it.
+TOGETHER = ("tests/end_to_end/", "tests/cli/")
 LONG = (
     "tests/end_to_end/test_every_model.py",
     "tests/end_to_end/test_chaos.py",
 )  # but for these two, which are patient
 LONGEST_FIRST = (  # so that neither process is left with one of them at the end
-    "stacks",
+    *TOGETHER,
     *LONG,
     "tests/contract/test_s11_arithmetic.py",
     "tests/contract/test_fuzz.py",
@@ -43,11 +44,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
 
 
 class StacksTogether(LoadFileScheduling):
-    """A file is one piece of work, and all files that start stacks are one: it mostly waits while others compute."""
+    """A file is one piece of work, and so are the files that share a stack: they mostly wait while others compute."""
 
     def _split_scope(self, nodeid: str) -> str:
-        together = nodeid.startswith(STACKS) and not nodeid.startswith(LONG)
-        return "stacks" if together else super()._split_scope(nodeid)
+        if nodeid.startswith(LONG):
+            return super()._split_scope(nodeid)
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         for long in LONGEST_FIRST:
