@@ -144,19 +144,22 @@ async def _cancel(found: RunningStack, account: BenchAccount, generation_id: str
 
 
 async def _kill(stack: Stack, run: Run, parts: tuple[str, ...], every_s: float) -> None:
-    """One part after the other, at random; one that is down already is left to come back. Some generations end between
-    two kills: on a slow machine the parts would else do nothing but start."""
+    """One part after the other, at random; one that is down already is left to come back. The first dies as soon as
+    there is work to lose. Some generations end between two kills: on a slow machine the parts would else do nothing but
+    start."""
+    while not run.asked:  # noqa: ASYNC110 - nobody counts them but the lanes
+        await asyncio.sleep(0.05)
     while True:
-        enough = run.ended + ENDED_BETWEEN_KILLS
-        await asyncio.sleep(every_s * run.rng.uniform(0.5, 1.5))
-        while run.ended < enough:  # noqa: ASYNC110 - nobody counts them but the lanes
-            await asyncio.sleep(0.1)
         part = run.rng.choice(parts)
         pid = stack.pids().get(part)
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 run.kills[part] += 1
+        enough = run.ended + ENDED_BETWEEN_KILLS
+        await asyncio.sleep(every_s * run.rng.uniform(0.5, 1.5))
+        while run.ended < enough:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def _judged(found: RunningStack, accounts: list[BenchAccount], run: Run) -> Verdict:
