@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         1.0, gt=0, description="Share of a provider's published request rate that this deployment may use."
     )
 
+    # routing
+    breakers_reorder: bool = Field(
+        True, description="Try providers whose circuit breaker is open last, where the request leaves the order to us."
+    )
+
     # time limits, in seconds
     image_deadline_s: int = Field(600, gt=0, description="Longest life of one attempt at an image.")
     video_deadline_s: int = Field(1800, gt=0, description="Longest life of one attempt at a video.")

@@ -42,28 +42,30 @@ from api import (
 )
 from api.admin.routes import ROUTERS as ADMIN_ROUTERS
 from api.authentication import Authenticator
+from api.breakers import Breakers
 from api.client_address import ClientAddress
 from api.edge import Edge
 from api.envelope import encoded
 from api.errors import answer_invalid_query, answer_named_failure, answer_routing_failure
 from api.input_files import InputFiles
 from api.openapi import document
-from api.paused import PausedProviders
 from api.probes import Probe, timed
 from api.rate_limits import AttemptLimit, RequestLimit
+from api.remembered import RememberedNames
 from api.request_log import RequestLog
 from api.services import Services
 from catalog.loader import load_catalog
 from catalog.packs import load_packs
 from catalog.plans import load_plans
-from domain.breaker import Thresholds
 from domain.errors import ControlPlaneError
 from domain.networks import networks_of
 from settings import Settings
+from store import paused_providers
 from store.connection import open_pool
 
 TITLE = "BabySea Control Plane"
 VERSION = version("babysea-control-plane")
+BREAKERS_READ_S = 2.0  # many attempts are read for them
 
 log = logging.getLogger("babysea.api")
 
@@ -149,6 +151,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         objects = composition.object_store(settings, file_urls_key=keys.file_urls)
         providers = composition.providers(settings)
         catalogue = load_catalog(prices=settings.prices_file)
+        deadlines = composition.deadlines(settings)
+        breakers = Breakers(
+            catalogue.providers, timedelta(seconds=max(deadlines.values())), reorder=settings.breakers_reorder
+        )
         plans = load_plans(settings.plans_file)
         temporal = await composition.engine(settings, lazy=True)
         pool = await open_pool(
@@ -183,13 +189,14 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             counters=counters,
             storage_probe=storage_probe,
             cache_probe=cache_probe,
-            breaker=Thresholds(),
+            breakers=breakers,
             verifiers=providers,
             callback_key=keys.callback_tokens,
             keys=keys,
             available_providers=frozenset(providers),
-            paused=PausedProviders(pool),
-            deadlines=composition.deadlines(settings),
+            paused=RememberedNames("paused_providers", pool, paused_providers.by_provider),
+            open_breakers=RememberedNames("open_breakers", pool, breakers.open, for_s=BREAKERS_READ_S),
+            deadlines=deadlines,
             admission_wait_s=settings.admission_timeout_s,
             addresses=addresses,
             input_files=InputFiles(fetcher=fetcher, objects=objects, pool=pool, catalogue=catalogue),

@@ -139,6 +139,7 @@ async def _created(handles: Services, ask: Ask, body: object, generation_id: str
         body=body,
         available_providers=handles.available_providers,
         paused_providers=await handles.paused.names(),
+        open_breakers=await handles.open_breakers.names(),
         generation_id=generation_id,
         admit_by=time.time() + handles.admission_wait_s,
         deadlines=handles.deadlines,

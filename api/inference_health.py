@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -12,13 +12,8 @@ from api.dependencies import Handles, HealthReader
 from api.envelope import success
 from api.errors import documented
 from catalog.views import health_models
-from domain.breaker import ProviderHealth, ProviderStatus, Thresholds, health_of
-from store import provider_health
+from domain.breaker import ProviderHealth, ProviderStatus, Thresholds
 from store.connection import single
-
-BEYOND_DEADLINE = timedelta(
-    minutes=10
-)  # how long an attempt may go on after its deadline: adopting, last look, outages
 
 router = APIRouter(prefix="/v1/health/inference", tags=["health"])
 
@@ -31,19 +26,16 @@ router = APIRouter(prefix="/v1/health/inference", tags=["health"])
 async def providers_health(request: Request, _: HealthReader, handles: Handles) -> Response:
     """The state of each provider's circuit breaker, by the attempts of the last five minutes, of all accounts.
 
-    Refused content and what was our own fault does not count; no attempt: `unknown`.
+    Refused content and what was our own fault does not count; no attempt: `unknown`. A `degraded` provider is tried last
+    where `generation_provider_order` is `fastest`; an order that a request names is kept.
     """
-    longest = timedelta(seconds=max(handles.deadlines.values())) + BEYOND_DEADLINE
     async with single(handles.pool) as conn:
-        outcomes = await provider_health.outcomes(conn, within=2 * handles.breaker.window, longest=longest)
-    health = {
-        provider: health_of(outcomes.get(provider, ()), handles.breaker) for provider in handles.catalogue.providers
-    }
+        health = await handles.breakers.health(conn)
     data = schemas.ProvidersHealth(
         service="providers",
         healthy=all(found.status is not ProviderStatus.DEGRADED for found in health.values()),
         providers_total=len(health),
-        providers=[_provider(name, found, handles.breaker) for name, found in health.items()],
+        providers=[_provider(name, found, handles.breakers.thresholds) for name, found in health.items()],
     )
     return success(request, "Provider health", data)
 

@@ -11,15 +11,15 @@ from typing import Protocol
 from temporalio.client import Client
 
 from api.authentication import Authenticator
+from api.breakers import Breakers
 from api.input_files import InputFiles
-from api.paused import PausedProviders
 from api.probes import Probe
 from api.rate_limits import AttemptLimit
+from api.remembered import RememberedNames
 from api.request_log import RequestLog
 from domain.addresses import AddressRules
 from domain.assets import ObjectStore
 from domain.billing import Payments, WebhookVerifier
-from domain.breaker import Thresholds
 from domain.generation import MediaType
 from domain.limits import Counters
 from domain.model import Catalog
@@ -59,12 +59,13 @@ class Services:
     counters: Counters
     storage_probe: Probe
     cache_probe: Probe  # of the counters
-    breaker: Thresholds
+    breakers: Breakers
     verifiers: Mapping[str, CallbackVerifier]  # by provider name
     callback_key: bytes
     keys: Keys  # one per purpose, for what operators make
     available_providers: Collection[str]  # those whose credentials are configured
-    paused: PausedProviders
+    paused: RememberedNames  # providers, by the operator
+    open_breakers: RememberedNames  # providers that `fastest` tries last
     deadlines: Mapping[MediaType, int]  # seconds for one attempt
     admission_wait_s: float
     addresses: AddressRules  # of input files

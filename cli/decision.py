@@ -20,6 +20,8 @@ def decision_lines(decision: Document | None) -> Iterator[str]:
         return
     for skipped in decision["skipped"]:
         yield f"skipped {skipped['provider']}: {_reason(skipped)}"
+    for provider in decision["demoted"]:
+        yield f"{provider} is tried last: its circuit breaker is open"
     candidates = decision["candidates"]
     names = dict.fromkeys(name for one in candidates for part in ("used", "mapped", "implied") for name in one[part])
     rows = [["field", *(one["provider"] for one in candidates)]]

@@ -23,6 +23,7 @@ def decision(
     sent: Collection[str],
     candidates: Sequence[ProviderEntry],
     skipped: Sequence[Skipped],
+    demoted: Sequence[str] = (),
 ) -> Decision:
     """`params` is the normal form, `sent` are the names that the caller's body had."""
     fates = {entry.provider: field_fates(model, entry, params, sent) for entry in candidates}
@@ -31,6 +32,7 @@ def decision(
         routing=_named(next(iter(fates.values()), []), Fate.ROUTING),
         candidates=[_fields_at(entry, fates[entry.provider]) for entry in candidates],
         skipped=list(skipped),
+        demoted=list(demoted),
     )
 
 

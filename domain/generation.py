@@ -105,6 +105,7 @@ class Decision:
     routing: list[str] = field(default_factory=list)  # fields for us, not for a provider
     candidates: list[FieldsAt] = field(default_factory=list)  # in the order in which they are tried
     skipped: list[Skipped] = field(default_factory=list)
+    demoted: list[str] = field(default_factory=list)  # tried last: their circuit breakers are open
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from domain.addresses import PUBLIC_ONLY, AddressRules
 from domain.decision import decision, unable
 from domain.errors import ControlPlaneError, ProviderPaused, ProviderRefusal, ProviderUnavailable
-from domain.fields import OUTPUT_FORMAT, OUTPUT_NUMBER, RESOLUTION, values_of
+from domain.fields import FASTEST, OUTPUT_FORMAT, OUTPUT_NUMBER, PROVIDER_ORDER, RESOLUTION, values_of
 from domain.generation import Candidate, Decision, GenerationRequest, MediaType, Skipped, SkipReason
 from domain.mapping import CannotServe, compile_native
 from domain.model import Catalog, Model
@@ -34,11 +34,13 @@ def plan_generation(
     in_flight_max: int | None = None,
     replay_of: str | None = None,
     paused_providers: Collection[str] = (),
+    open_breakers: Collection[str] = (),
     addresses: AddressRules = PUBLIC_ONLY,
     moderation_failover: bool = False,
 ) -> GenerationRequest:
     """Turn an ask into a request. `admit_by` also says which day's price holds and what has retired by then,
-    `addresses` which input files may be named; the files themselves have not been looked at yet.
+    `addresses` which input files may be named; the files themselves have not been looked at yet. Providers of
+    `open_breakers` are tried last, unless the ask names the order itself.
 
     Raises ModelNotFound, ModelUnpriced, ModelTypeMismatch, InvalidInput, ParameterOutOfRange or
     UnsupportedProviderOrder for the caller's mistakes; ProviderUnavailable when no provider that the ask allows has a
@@ -52,7 +54,10 @@ def plan_generation(
     price = quote(model, params, count, on=day)
     sent = body.keys() if isinstance(body, dict) else ()
     whole = catalog.models[model.identifier]
-    candidates, decided = _candidates(whole, model, params, sent, available_providers, paused_providers, count, day)
+    demoted = open_breakers if params[PROVIDER_ORDER] == FASTEST else ()
+    candidates, decided = _candidates(
+        whole, model, params, sent, available_providers, paused_providers, demoted, count, day
+    )
     return GenerationRequest(
         generation_id=generation_id,
         account_id=account_id,
@@ -82,11 +87,12 @@ def _candidates(
     sent: Collection[str],
     available_providers: Collection[str],
     paused_providers: Collection[str],
+    demoted: Collection[str],
     count: int,
     day: date,
 ) -> tuple[list[Candidate], Decision]:
-    """One for each available provider that can honour the whole ask and is not paused, in the order asked for; and why
-    the others of the order are none. `whole` is the model with what has retired."""
+    """One for each available provider that can honour the whole ask and is not paused, in the order asked for,
+    the demoted ones last; and why the others of the order are none. `whole` is the model with what has retired."""
     named = order_of(model, params)
     order = [provider for provider in named if provider in available_providers]
     if not order:
@@ -127,8 +133,12 @@ def _candidates(
         )
     if not candidates:
         refuse([_not_here(model, order, params, field) for field in dict.fromkeys(cannot.field for cannot in refused)])
+    candidates.sort(key=lambda candidate: candidate.provider in demoted)  # stable
     chosen = [model.entry(candidate.provider) for candidate in candidates]
-    return candidates, decision(model, params, sent, chosen, skipped)
+    last = [entry.provider for entry in chosen if entry.provider in demoted]
+    if len(last) == len(chosen):
+        last = []  # nobody is tried before them
+    return candidates, decision(model, params, sent, chosen, skipped, last)
 
 
 def _refusals(providers: Iterable[str], paused: Collection[str]) -> list[ProviderRefusal]:

@@ -47,6 +47,7 @@ GENERATION = success(
             "skipped": [
                 {"provider": "fal", "reason": "cannot_serve", "field": "generation_output_format", "value": "webp"}
             ],
+            "demoted": [],
         },
         "attempts": [
             {

@@ -35,6 +35,7 @@ class DecisionShown(Contract):
     routing: list[str] = Field(description="Fields that are not for a provider.")
     candidates: list[FieldsAtProvider] = Field(description="In the order in which they are tried.")
     skipped: list[SkippedProvider]
+    demoted: list[str] = Field(description="Providers that are tried last, because their circuit breakers are open.")
 
 
 class DeviationShown(Contract):

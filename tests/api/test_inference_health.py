@@ -13,13 +13,13 @@ import pytest
 from fastapi import FastAPI
 
 from api import samples
-from api.schemas import ModelsHealth, ProvidersHealth, Success
+from api.schemas import GenerationAccepted, ModelsHealth, ProvidersHealth, Success
 from catalog.loader import load_catalog
 from domain.generation import AttemptState, attempt_id
 from settings import Settings
 from store import attempts, generations, paused_providers
 from store.connection import Pool, single
-from tests.api.conftest import Customer, NewCustomer, reaching, serving
+from tests.api.conftest import Customer, NewCustomer, generate, reaching, serving
 from tests.api.reading import data_of, error_of
 from tests.store.builders import a_failure, a_processing, success
 
@@ -209,6 +209,19 @@ async def test_10_14_an_open_breaker_makes_a_provider_the_last_choice_and_not_un
     available = {(name, one["available"]) for each in data["models"] for name, one in each["providers"].items()}
     assert {("replicate", True), ("fal", True)} <= available
     assert not {("replicate", False), ("fal", False)} & available
+
+
+async def test_10_13_an_open_breaker_moves_a_provider_to_the_end_of_the_order(
+    settings: Settings, customer: Customer, journal: Journal
+):
+    await journal.ended("FFFFF")  # of replicate, which is tried before fal
+
+    async with serving(settings.model_copy(update={"breakers_reorder": True})) as http:
+        left_to_us = await generate(http, customer, generation_provider_order="fastest")
+        named = await generate(http, customer, generation_provider_order="replicate, fal")
+
+    assert data_of(left_to_us, GenerationAccepted)["generation_provider_order"] == ["fal", "replicate"]
+    assert data_of(named, GenerationAccepted)["generation_provider_order"] == ["replicate", "fal"]
 
 
 async def test_10_14_a_provider_without_a_key_here_is_not_available(settings: Settings, customer: Customer):

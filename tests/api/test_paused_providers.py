@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
 from api.admin import schemas as shapes
-from api.paused import PausedProviders
+from api.remembered import RememberedNames
 from api.schemas import GenerationAccepted, LibraryProviders
 from store import paused_providers
 from store.connection import Pool, single
@@ -95,7 +95,7 @@ async def test_a_pause_is_made_and_ended_once(http: httpx.AsyncClient, operator:
 
 async def test_the_pauses_are_read_once_a_second(pool: Pool, app: FastAPI, resumed: None):
     clock = [100.0]
-    reader = PausedProviders(pool, clock=lambda: clock[0])
+    reader = RememberedNames("paused", pool, paused_providers.by_provider, clock=lambda: clock[0])
 
     seen = [await reader.names()]
     async with single(pool) as conn:
@@ -110,6 +110,6 @@ async def test_the_pauses_are_read_once_a_second(pool: Pool, app: FastAPI, resum
 async def test_without_the_database_what_was_read_last_holds(pool: Pool, app: FastAPI):
     clock = [100.0]
     closed: Pool = AsyncConnectionPool("", open=False)
-    reader = PausedProviders(closed, clock=lambda: clock[0])
+    reader = RememberedNames("paused", closed, paused_providers.by_provider, clock=lambda: clock[0])
 
     assert await reader.names() == frozenset()

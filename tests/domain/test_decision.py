@@ -37,7 +37,7 @@ def planned(
 ) -> GenerationRequest:
     found = CATALOG.model(model)
     facts: dict[str, Any] = {"available_providers": BOTH, "paused_providers": frozenset()} | {
-        name: asked.pop(name) for name in ("available_providers", "paused_providers") if name in asked
+        name: asked.pop(name) for name in ("available_providers", "paused_providers", "open_breakers") if name in asked
     }
     return plan_generation(
         catalog,
@@ -159,3 +159,24 @@ async def test_the_decision_is_the_same_on_the_other_side_of_the_engine():
     payloads = await DataConverter.default.encode([request])
 
     assert await DataConverter.default.decode(payloads, [GenerationRequest]) == [request]
+
+
+@pytest.mark.parametrize(
+    ("order", "open_breakers", "tried", "demoted"),
+    [
+        ("fastest", {"replicate"}, ["fal", "replicate"], ["replicate"]),
+        ("fastest", {"fal"}, ["replicate", "fal"], ["fal"]),
+        ("fastest", {"replicate", "fal"}, ["replicate", "fal"], []),
+        ("replicate, fal", {"replicate"}, ["replicate", "fal"], []),
+    ],
+)
+def test_10_13_an_open_breaker_moves_a_provider_to_the_end_of_an_order_that_is_ours(
+    order: str, open_breakers: set[str], tried: list[str], demoted: list[str]
+):
+    request = planned(generation_provider_order=order, open_breakers=open_breakers)
+
+    assert request.provider_order == tried
+    assert request.decision is not None
+    assert request.decision.demoted == demoted
+    assert [one.provider for one in request.decision.candidates] == tried
+    assert not [one for one in request.decision.skipped if one.provider in BOTH]
