@@ -38,7 +38,11 @@ lint: setup ## formatting, lint and types
 check: lint ## lint, layers, papers and the fast tests
 	$(BIN)/python -m pytest -q tests/architecture tests/domain
 
-test: lint ## lint and every test
+test: setup ## lint and every test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@echo "$(BIN)/mypy"; $(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -qq --collect-only tests >/dev/null; wait $$types  # compiles the tests on the other core
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests
 
 bench: setup ## measure throughput and latency on this machine

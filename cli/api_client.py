@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, Refused
 
 PAUSE_S = 0.25
 PAUSE_MAX_S = 2.0
 REQUEST_TIMEOUT_S = 30.0
-
-
-class Refused(CommandFailed):
-    """The API answered with an error that the same request will get again."""
-
-    def __init__(self, error: Mapping[str, Any]) -> None:
-        super().__init__(f"{error.get('message', 'The API refused.')} ({error.get('code', 'no code')})")
-        self.code = error.get("code")
 
 
 class ApiClient:

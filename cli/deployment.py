@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from cli.errors import CommandFailed
 from embedded import running
 from embedded.config import DATA_DEFAULT, DATA_VARIABLE
 
 if TYPE_CHECKING:  # the rest of the system is loaded by the commands that need it: help and mistakes come at once
+    from pydantic_core import ErrorDetails
+
     from settings import Settings
     from store.connection import Pool
 
@@ -87,6 +87,8 @@ class SettingsRefused(CommandFailed):
 
 def settings_of_environment() -> Settings:
     """From BABYSEA_* and `.env`. Raises SettingsRefused."""
+    from pydantic import ValidationError
+
     from settings import Settings
 
     try:

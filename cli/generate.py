@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import deployment
-from cli.api_client import ApiClient
 from cli.deployment import DataOption, Deployment, JsonOption
 from cli.errors import CommandFailed
 from cli.output import err, out, print_json
 from cli.waiting import longest_life_s
 from domain.generation import MediaType
 from embedded.config import DATA_DEFAULT
+
+if TYPE_CHECKING:
+    from cli.api_client import ApiClient
 
 
 def generate(
@@ -66,6 +68,8 @@ def parameters(given: list[str]) -> dict[str, Any]:
 async def _generate(
     target: Deployment, key: str, model: str, body: dict[str, Any], idempotency_key: str | None, *, wait: bool
 ) -> dict[str, Any]:
+    from cli.api_client import ApiClient
+
     async with ApiClient(target.api_url, key) as api:
         entry = await library_entry(api, model)
         media_type = str(entry["model_type"])

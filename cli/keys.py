@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from catalog.plans import load_plans
 from cli.deployment import DataOption, JsonOption
 from cli.errors import CommandFailed
 from cli.operator_api import WHERE, OperatorApi, operator_api
@@ -37,10 +36,7 @@ def create(
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option(
-            help=f"Plan of an account made now: {', '.join(load_plans().by_identifier)}, or what the deployment "
-            f"has instead; {PLAN_DEFAULT} by default."
-        ),
+        typer.Option(help=f"Plan of an account made now, one of `babysea plans`; {PLAN_DEFAULT} by default."),
     ] = None,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "command line",
     expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until it stops working.")] = None,

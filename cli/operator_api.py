@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.api_client import Refused
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, Refused
 
 if TYPE_CHECKING:
     import httpx

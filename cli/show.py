@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +11,10 @@ from cli.deployment import DataOption, Deployment, JsonOption, with_database
 from cli.output import out, print_json
 from domain.errors import GenerationNotFound
 from embedded.config import DATA_DEFAULT
-from settings import Settings
-from store.connection import Pool
+
+if TYPE_CHECKING:
+    from settings import Settings
+    from store.connection import Pool
 
 GenerationArgument = Annotated[str, typer.Argument(metavar="GENERATION_ID", help="Its id.")]
 
