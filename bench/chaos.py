@@ -1,7 +1,8 @@
 """`python -m bench.chaos`: generations while worker, API, engine and database are killed with -9, every few seconds.
 
 The whole embedded stack, with customers that repeat what was not answered, as clients do. At the end everything must
-have ended, been paid for once or not at all, and the books must balance: the exit code says whether.
+have ended, been paid for once or not at all, and the books must balance: the exit code says whether. Ctrl-C asks for no
+more, waits for what is under way, and judges that.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,13 +65,16 @@ QUICK = {  # what a customer of a test may wait for
 class Run:
     """What has happened so far."""
 
-    total: int
+    total: int  # to be asked for
     rng: random.Random
     began: float = field(default_factory=time.monotonic)
     asked: int = 0
     unheard: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
+
+    def no_more(self) -> None:
+        self.total = self.asked
 
     @property
     def ended(self) -> int:
@@ -98,17 +102,18 @@ async def chaos(
     parts: tuple[str, ...] = PARTS,
     console: Console | None = None,
 ) -> Verdict:
-    """`total` generations on a stack of its own in `folder`. A part is killed about every `kill_every_s` seconds."""
+    """`total` generations on a stack of its own in `folder`. A part is killed about every `kill_every_s` seconds.
+    SIGINT ends it early, with a verdict on what was asked for by then."""
     console = console or Console(stderr=True, quiet=True)
     run = Run(total, random.Random(seed))  # noqa: S311
     async with _running(folder, console) as (stack, found):
         accounts = await open_accounts(found.settings_environment(), ACCOUNTS, name="chaos")
         run.began = time.monotonic()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, run.no_more)
         killer = asyncio.create_task(_kill(stack, run, parts, kill_every_s))
         progress = asyncio.create_task(_progress(run, console))
         try:
-            waiting = iter(range(total))
-            await asyncio.gather(*(_lane(found, accounts, run, waiting) for _ in range(in_flight)))
+            await asyncio.gather(*(_lane(found, accounts, run) for _ in range(in_flight)))
         finally:
             killer.cancel()
             progress.cancel()
@@ -116,10 +121,11 @@ async def chaos(
         return await _judged(found, accounts, run)
 
 
-async def _lane(found: RunningStack, accounts: list[BenchAccount], run: Run, waiting: Iterator[int]) -> None:
-    for number in waiting:
-        account, prompt = run.rng.choice(accounts), run.rng.choice(PROMPTS)
+async def _lane(found: RunningStack, accounts: list[BenchAccount], run: Run) -> None:
+    while run.asked < run.total:
+        number = run.asked
         run.asked += 1
+        account, prompt = run.rng.choice(accounts), run.rng.choice(PROMPTS)
         async with ApiClient(found.config.api_url, account.key, patience_s=PATIENCE_S) as api:
             try:
                 generation_id = await api.generate(
