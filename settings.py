@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     )
     webhook_private_addresses: bool = Field(False, description="Allow webhooks to private addresses. Development only.")
 
+    # the ledger's proof
+    ledger_full_verification_h: float = Field(
+        24, gt=0, description="Hours after which the hourly verification of the ledger reads everything again."
+    )
+
     # observation
     metrics_port: int | None = Field(None, description="Port on 127.0.0.1 where the worker serves Prometheus metrics.")
 

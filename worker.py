@@ -114,7 +114,9 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
         generation_execution=lambda generation_id: execution_of(parts.client, workflow_id(generation_id)),
         delivery_execution=lambda delivery: execution_of(parts.client, _sender_of(delivery)),
     )
-    verification = LedgerVerificationActivities(pool=parts.pool)
+    verification = LedgerVerificationActivities(
+        pool=parts.pool, full_every=timedelta(hours=settings.ledger_full_verification_h)
+    )
     copies = InputFileActivities(pool=parts.pool, assets=parts.store)
     retention = RetentionActivities(pool=parts.pool, assets=parts.store, plans=load_plans(settings.plans_file))
     provider_steps = ProviderActivities(
@@ -145,10 +147,12 @@ def workers(parts: Parts, *, runner: WorkflowRunner | None = None) -> list[Worke
                 reconciliation.find_lost_deliveries,
                 reconciliation.purge_idempotency_keys,
                 reconciliation.end_overdue_holds,
+                reconciliation.watch_runways,
                 reconciliation.report_overdue_holds,
                 verification.verify_ledger,
                 retention.sweep_accounts,
                 retention.forget_request_writers,
+                retention.expire_credits,
                 copies.remove_input_files,
             ],
             # Determinism is checked by the sandboxed runner and by replaying recorded histories, in the tests.

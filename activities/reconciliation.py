@@ -19,7 +19,7 @@ from activities.heartbeat import heartbeating
 from domain import ending
 from domain.errors import ControlPlaneError, GenerationNotFound
 from domain.generation import GenerationStatus
-from store import generations, idempotency, ledger, webhooks
+from store import alerts, generations, idempotency, ledger, webhooks
 from store.connection import Pool, single
 
 GENERATION_AGE = timedelta(minutes=10)  # nobody asks about younger ones
@@ -166,6 +166,21 @@ class ReconciliationActivities:
                 reason=ledger.EXPIRED,
             )
         return deliveries
+
+    @activity.defn
+    async def watch_runways(self, after: str | None) -> SweptPage:
+        """Look at the accounts that want to hear when their credits last for some hours only."""
+        told, deliveries = 0, list[str]()
+        with named_failures(), heartbeating():
+            async with single(self._pool) as conn:
+                page = await alerts.watched_runways(conn, after=after, limit=self._page_rows)
+            for account_id in page:
+                with _left_to_the_next_sweep("runway", account_id):
+                    async with single(self._pool) as conn:
+                        rung = await alerts.watch_runway(conn, account_id)
+                    told += bool(rung)
+                    deliveries += rung
+        return SweptPage(told, deliveries, self._next_after(page))
 
     @activity.defn
     async def report_overdue_holds(self) -> int:

@@ -1,4 +1,5 @@
-"""Removing what has been kept for as long as its account's plan says: files, records, deliveries, request log."""
+"""Removing what has been kept for as long as its account's plan says: files, records, deliveries, request log. And
+what promotions left when they expired."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from temporalio import activity
 from activities.failures import named_failures
 from activities.heartbeat import heartbeating
 from domain.assets import ObjectStore, generation_folder
-from domain.errors import StorageUnavailable
+from domain.errors import ControlPlaneError, StorageUnavailable
 from domain.plans import Plans, Retention
-from store import idempotency, requests, retention
+from store import idempotency, lots, requests, retention
 from store.connection import Pool, single
 from store.retention import Due, Stored, Terms
 
@@ -102,6 +103,26 @@ class RetentionActivities:
             async with single(self._pool) as conn:
                 await requests.forget_writers(conn)
                 await requests.forget_deleted_keys(conn)
+
+    @activity.defn
+    async def expire_credits(self, after: str | None) -> str | None:
+        """Burn what is left of the lots of a page of accounts; the account to go on after. A repeat burns nothing.
+
+        Each account is a transaction of its own, so that one that fails blocks none behind it.
+        """
+        with named_failures(), heartbeating():
+            async with single(self._pool) as conn:
+                page = await lots.due(conn, after=after, limit=self._due_accounts)
+            for account_id in page:
+                try:
+                    async with single(self._pool) as conn:
+                        burned = await lots.expire(conn, account_id)
+                except ControlPlaneError as error:
+                    log.warning("expiry_skipped account=%s cause=%s", account_id, error.message)
+                    continue
+                if burned:
+                    log.info("credits_expired account=%s microcredits=%d", account_id, burned)
+        return page[-1] if len(page) == self._due_accounts else None
 
     def _next_after(self, page: list[str], due: list[Due]) -> str | None:
         if len(due) == self._due_accounts:

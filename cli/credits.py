@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -49,17 +50,26 @@ def grant(
     amount: Annotated[str, typer.Option(help="Credits, like 25 or 0.5.")],
     key: Annotated[str | None, typer.Option(help="Names this grant: the same key again grants nothing more.")] = None,
     note: Annotated[str | None, typer.Option(help="Why, for the books.")] = None,
+    expires_at: Annotated[
+        str | None, typer.Option(help="A promotion that ends then, like 2026-12-31T00:00:00Z: what is left goes back.")
+    ] = None,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, help="The same, in so many days.")] = None,
     data: DataOption = DATA_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Add credits to an account."""
     micros = microcredits_from(amount)
+    if expires_at is not None and expires_in_days is not None:
+        raise CommandFailed("Give either --expires-at or --expires-in-days.")
+    if expires_in_days is not None:
+        expires_at = (datetime.now(UTC) + timedelta(days=expires_in_days)).isoformat()
     with operator_api(data) as api:
         answer = api.post(
             f"/accounts/{api.account(account)['account_id']}/credits/grants",
             amount=exact_credits(micros),
             key=key or f"command-line/{uuid.uuid4()}",
             note=note,
+            **({} if expires_at is None else {"expires_at": expires_at, "source": "promotion"}),
         )
     found = _micros(answer)
     if as_json:
@@ -133,6 +143,34 @@ def entries(
                 credits(microcredits_from_number(one["amount"])),
                 credits(microcredits_from_number(one["balance_after"])),
                 one["generation_id"] or one["key"] or "-",
+            )
+            for one in found
+        ),
+    )
+
+
+@credits_commands.command()
+def lots(
+    account: AccountOption,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """List credits that expire, newest first, and what is left of them."""
+    with operator_api(data) as api:
+        found = api.items(f"/accounts/{api.account(account)['account_id']}/credits/lots", "lots", limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    parts = ("granted", "left", "held", "spent", "burned")
+    print_table(
+        ("expires", "state", *parts, "for"),
+        (
+            (
+                one["expires_at"],
+                one["state"],
+                *(credits(microcredits_from_number(one[part])) for part in parts),
+                one["key"],
             )
             for one in found
         ),

@@ -18,6 +18,7 @@ from cli.adjustments import adjust, adjustments, approve, reject
 from cli.alerts import alerts_commands
 from cli.audit import audit
 from cli.checks import check_commands
+from cli.costs import costs_commands
 from cli.credits import credits_commands
 from cli.demo import demo
 from cli.errors import CommandFailed
@@ -109,6 +110,7 @@ app.command()(statement)
 app.add_typer(alerts_commands, name="alerts")
 app.add_typer(limits_commands, name="limits")
 app.add_typer(ledger_commands, name="ledger")
+app.add_typer(costs_commands, name="costs")
 app.command()(generate)
 app.command()(show)
 app.command("list")(list_generations)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from domain.offers import Offer
+from domain.offers import Conversion, Offer
 
 # The objects from which a payment, a subscription or a saved method can be found. An event about anything else is
 # nobody's money.
@@ -209,6 +209,7 @@ class Grant:
     key: str
     amount: int
     note: str
+    conversion: Conversion
 
 
 @dataclass(frozen=True)

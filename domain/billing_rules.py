@@ -7,6 +7,7 @@ dispute holds everything, refunds wait for its end.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from domain.billing import (
@@ -30,7 +31,7 @@ from domain.billing import (
     StopTopUps,
     did_of,
 )
-from domain.offers import Offers, Policy
+from domain.offers import Conversion, Offers, Policy
 from domain.pricing import AMOUNT_MICROCREDITS_MAX
 
 
@@ -45,13 +46,14 @@ def effects_of(purchase: Purchase, account_id: str | None, recorded: Recorded, o
     return owed.effects
 
 
-def worth(purchase: Purchase, offers: Offers) -> int:
-    """The micro-credits of a purchase: by its prices where they bring a fixed number, else by what was paid. Raises
-    Parked for a currency or price that is in no list."""
+def conversion(purchase: Purchase, offers: Offers) -> Conversion:
+    """The credits of a purchase: by its prices where they bring a fixed number, else by what was paid. Here ends money
+    of other units (U7). Raises Parked for a currency or price that is in no list."""
     currency = offers.currencies.get(purchase.currency)
     if currency is None:
         raise Parked(Reason.CURRENCY_UNKNOWN, f"The currency {purchase.currency} is not in the list of currencies.")
     fixed, by_value = 0, purchase.value if purchase.kind is PurchaseKind.TOP_UP else 0
+    bought = Counter[str]()
     for line in purchase.lines:
         offer = offers.priced(line.price_id, line.lookup_key)
         if offer is None and not line.proration:
@@ -60,10 +62,11 @@ def worth(purchase: Purchase, offers: Offers) -> int:
             by_value += line.amount
         else:
             fixed += offer.microcredits * line.quantity
-    amount = fixed + max(0, currency.worth(by_value))
-    if amount > AMOUNT_MICROCREDITS_MAX:
+            bought[offer.name] += line.quantity
+    converted = Conversion(purchase.currency, currency, by_value, bought, fixed)
+    if converted.microcredits > AMOUNT_MICROCREDITS_MAX:
         raise Parked(Reason.TOO_MUCH, "The purchase is worth more credits than one grant may have.")
-    return amount
+    return converted
 
 
 def refuse_another(account_id: str, references: tuple[str, ...]) -> None:
@@ -97,8 +100,9 @@ class _Owed:
         if purchase.under_review and offers.policy.reviews_delay_grants:
             raise Parked(Reason.UNDER_REVIEW, "The payment is under review.")
         _check_session(purchase, offers)
-        if amount := worth(purchase, offers):
-            self._add(Grant(purchase.key, amount, f"Stripe {purchase.kind} {purchase.source_id}"))
+        converted = conversion(purchase, offers)
+        if amount := converted.microcredits:
+            self._add(Grant(purchase.key, amount, f"Stripe {purchase.kind} {purchase.source_id}", converted))
 
     @property
     def granted(self) -> int:

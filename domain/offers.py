@@ -28,6 +28,21 @@ class Currency:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """How the money of a payment became credits: by prices that bring a number of them, and by its currency's rate."""
+
+    currency: str
+    rate: Currency
+    value: int  # in minor units: what was paid, without tax, beside those prices; negative where it was paid back
+    offers: Mapping[str, int]  # what brought a number of credits, and how many of it
+    fixed_microcredits: int
+
+    @property
+    def microcredits(self) -> int:
+        return self.fixed_microcredits + max(0, self.rate.worth(self.value))
+
+
+@dataclass(frozen=True)
 class Offer:
     """One thing with a price at Stripe. `price` is the id of that price or its lookup key, there as here.
 

@@ -32,7 +32,7 @@ def period_named(text: str) -> Period:
             if match[3]:
                 return Period(start, start + timedelta(days=1))
             if match[2]:
-                return Period(start, datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
+                return Period(start, month_after(start))
             return Period(start, datetime(year + 1, 1, 1, tzinfo=UTC))
     except (ValueError, OverflowError):
         pass
@@ -40,6 +40,25 @@ def period_named(text: str) -> Period:
         f"{clip(text)} is no period: give a year, a month or a day, like 2026, 2026-11 or 2026-11-22.",
         details={"field": "period"},
     )
+
+
+def month_of(instant: datetime) -> datetime:
+    """When its month of UTC began."""
+    return datetime(instant.year, instant.month, 1, tzinfo=UTC)
+
+
+def month_after(instant: datetime) -> datetime:
+    """When the next month of UTC begins."""
+    return datetime(instant.year + instant.month // 12, instant.month % 12 + 1, 1, tzinfo=UTC)
+
+
+def name_of(period: Period) -> str:
+    """As `period_named` reads it, if it is a month or a day; else its first instant and the first one after it."""
+    if period.start == month_of(period.start) and period.end == month_after(period.start):
+        return f"{period.start:%Y-%m}"
+    if period.end - period.start == timedelta(days=1):
+        return f"{period.start:%Y-%m-%d}"
+    return f"{period.start:%Y-%m-%d}/{period.end:%Y-%m-%d}"
 
 
 def period_between(start: str, end: str) -> Period:

@@ -1,7 +1,7 @@
 """What a provider says it charged, job by job, held against what our attempts recorded.
 
-Amounts in a statement are dollars of any precision, read from their digits; each job's sum is rounded once, half to even,
-to whole micro-credits. Nothing here depends on the order of the lines.
+Amounts in a statement are dollars of any precision, read from their digits; each job's sum is rounded once, half to
+even, to whole micro-credits. Nothing here depends on the order of the lines.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 
 from domain.errors import InvalidInput
 from domain.problems import clip
@@ -136,8 +137,8 @@ def compare(billed: Mapping[str, Billed], recorded: Iterable[Recorded], *, toler
 def read(text: Iterable[str], *, columns: Mapping[str, str] | None = None, unit: str = "1") -> dict[str, Billed]:
     """A statement as CSV with a header, line by line; only one number for each job is kept.
 
-    `columns` names the column for an `id`, `amount`, `time` or `model` whose header is not a known one; `unit` is what one
-    of the amounts is in dollars. Raises InvalidInput, which names the line and the column.
+    `columns` names the column for an `id`, `amount`, `time` or `model` whose header is not a known one; `unit` is what
+    one of the amounts is in dollars. Raises InvalidInput, which names the line and the column.
     """
     factor = _fixed(unit)
     if factor is None or factor <= 0:
@@ -153,16 +154,19 @@ def read(text: Iterable[str], *, columns: Mapping[str, str] | None = None, unit:
         job_id = row[places["id"]].strip()
         if not job_id:
             raise InvalidInput(f"Line {number}, column {header[places['id']]}: the id of the job is missing.")
-        amount = _fixed(row[places["amount"]].strip())
+        written = row[places["amount"]].strip()
+        amount = _fixed(written)
         if amount is None:
+            column = header[places["amount"]]
             raise InvalidInput(
-                f"Line {number}, column {header[places['amount']]}: {clip(row[places['amount']])} is no amount; it is a "
-                "plain decimal, such as 0.0525."
+                f"Line {number}, column {column}: {clip(written)} is no amount; give a plain decimal, such as 0.0525."
             )
         sums[job_id] = sums.get(job_id, 0) + amount
         told[job_id] = _with(told.get(job_id), _cell(row, places, "time"), _cell(row, places, "model"))
     return {
-        job_id: Billed(_rounded(total * factor), told[job_id].lines, told[job_id].time, told[job_id].model)
+        job_id: Billed(
+            round(Fraction(total * factor, _PER_MICROCREDIT)), told[job_id].lines, told[job_id].time, told[job_id].model
+        )
         for job_id, total in sums.items()
     }
 
@@ -228,10 +232,3 @@ def _fixed(text: str) -> int | None:
     sign, whole, decimals = match.groups()
     value = int(whole + (decimals or "").ljust(_DECIMALS, "0"))
     return -value if sign else value
-
-
-def _rounded(value: int) -> int:
-    """Whole micro-credits, half to even, as everywhere."""
-    whole, rest = divmod(value, _PER_MICROCREDIT)
-    twice = 2 * rest
-    return whole + (twice > _PER_MICROCREDIT or twice == _PER_MICROCREDIT and whole % 2 == 1)

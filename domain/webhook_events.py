@@ -19,6 +19,7 @@ class WebhookEvent(StrEnum):
     GENERATION_CANCELED = "generation.canceled"
     CREDITS_LOW_BALANCE = "credits.low_balance"
     CREDITS_SPENDING_LIMIT = "credits.spending_limit"  # a soft limit was passed; ours, beside the contract's
+    CREDITS_LOW_RUNWAY = "credits.low_runway"  # empty soon at the last hour's rate; likewise
     TEST = "webhook.test"  # sent by hand; not subscribable
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
 
 from domain.billing import (
     ClawBack,
@@ -106,6 +107,8 @@ async def _purchase(
                 "event_id": event_id,
             },
         )
+        if isinstance(effect, Grant):
+            await _record_conversion(conn, effect, purchase.paid)
         _log.info("stripe_effect key=%s did=%s account=%s", effect.key, did_of(effect), account_id)
     if purchase.kind is PurchaseKind.TOP_UP:
         await _top_up(conn, purchase)
@@ -186,6 +189,24 @@ async def _grant(conn: AsyncConnection[Any], account_id: str, key: str, amount: 
         )
     except ParameterOutOfRange as beyond:
         raise Parked(Reason.TOO_MUCH, beyond.message) from beyond
+
+
+async def _record_conversion(conn: AsyncConnection[Any], granted: Grant, paid: int) -> None:
+    """From which money the credits came, at which rate: those of the day, whatever becomes of the list of offers."""
+    converted = granted.conversion
+    await conn.execute(
+        _QUERIES["record_conversion"],
+        {
+            "key": granted.key,
+            "currency": converted.currency,
+            "decimals": converted.rate.decimals,
+            "unit_micros": converted.rate.microcredits,
+            "paid_minor": paid,
+            "value_minor": converted.value,
+            "fixed_micros": converted.fixed_microcredits,
+            "offers": Jsonb(dict(converted.offers)),
+        },
+    )
 
 
 async def _top_up(conn: AsyncConnection[Any], purchase: Purchase) -> None:

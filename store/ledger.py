@@ -101,6 +101,7 @@ class Operation(StrEnum):
     LOSE = "lose"
     ADJUST = "adjust"
     REPAY = "repay"
+    BURN = "burn"  # what was left of a promotion when it expired
 
 
 class HoldState(StrEnum):

@@ -7,7 +7,7 @@ and tells how far it is. Every pass names the first thing that it finds wrong.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,7 @@ from store.ledger_violations import (
     of_held,
     of_hold,
     of_limits,
+    of_lot,
     of_operation,
     of_payment,
     of_sum,
@@ -59,6 +60,8 @@ class Progress:
 class Verification:
     """What was read, and what is wrong: the first violation of each pass, in the order of the passes."""
 
+    is_full: bool = True  # everything was read; else what came after the checkpoint
+    up_to_transfer: int = 0  # of a scheduled one: the border below which history is final
     entries: int = 0
     holds: int = 0
     grants: int = 0
@@ -92,34 +95,41 @@ async def verify(
     """
     async with conn.transaction():
         await conn.execute(_QUERIES["snapshot"])
-        await conn.execute(_QUERIES["tuning"])
-        run = _Run(conn, account_id, progress, batch_rows)
-        await run.estimate()
-        for one_pass in (
-            run.entries,
-            run.balances,
-            run.holds,
-            run.grants,
-            run.operations,
-            run.payments,
-            run.generations,
-        ):
-            found = await one_pass()
-            if found is not None:
-                run.done.violations.append(found)
+        return await everything(conn, account_id=account_id, progress=progress, batch_rows=batch_rows)
+
+
+async def everything(
+    conn: AsyncConnection[Any],
+    *,
+    account_id: str | None = None,
+    progress: Callable[[Progress], None] = _no_progress,
+    batch_rows: int = BATCH_ROWS,
+) -> Verification:
+    """The same in the caller's transaction, which has a snapshot of its own."""
+    await tune(conn)
+    run = Run(conn, account_id, progress, batch_rows)
+    await run.estimate()
+    for one_pass in (run.entries, run.balances, run.holds, *run.rarer(), run.generations):
+        found = await one_pass()
+        if found is not None:
+            run.done.violations.append(found)
     run.done.seconds = time.monotonic() - run.began
     return run.done
 
 
-class _Run:
-    """One verification under way."""
+async def tune(conn: AsyncConnection[Any]) -> None:
+    await conn.execute(_QUERIES["tuning"])
+
+
+class Run:
+    """One verification under way: its passes."""
 
     def __init__(
         self,
         conn: AsyncConnection[Any],
-        account_id: str | None,
-        progress: Callable[[Progress], None],
-        batch_rows: int,
+        account_id: str | None = None,
+        progress: Callable[[Progress], None] = _no_progress,
+        batch_rows: int = BATCH_ROWS,
     ) -> None:
         self.done = Verification()
         self.began = time.monotonic()
@@ -129,6 +139,10 @@ class _Run:
         self._bounds = {"first_account": account_id or NOBODY, "last_account": account_id or EVERYBODY}
         self._one_account = account_id is not None
         self._expected = 0
+
+    def rarer(self) -> tuple[Callable[[], Awaitable[Violation | None]], ...]:
+        """The passes over what happens seldom: cheap for one account, however long its history is."""
+        return (self.grants, self.operations, self.payments)
 
     async def estimate(self) -> None:
         if self._one_account:
@@ -201,10 +215,21 @@ class _Run:
             if row[1] is not None:
                 return of_hold(row[1])
             if until is None:
-                break
+                return await self.held()
             after = last
-        held = await self._one("held")
-        return None if held is None else of_held(held[0])
+
+    async def one_hold(self, account_id: str, work_id: str, try_number: int) -> Violation | None:
+        """One hold against all its transfers, whenever they happened."""
+        after = {"after_account": account_id, "after_work": work_id, "after_try": try_number - 1}
+        until = {"until_account": account_id, "until_work": work_id, "until_try": try_number}
+        row = await self._one("holds", **after, **until)
+        assert row is not None
+        return None if row[1] is None else of_hold(row[1])
+
+    async def held(self) -> Violation | None:
+        """What is held against the open holds (INV-5)."""
+        row = await self._one("held")
+        return None if row is None else of_held(row[0])
 
     async def grants(self) -> Violation | None:
         """Every grant moved credits once, and nothing else entered under its key (INV-7, 14)."""
@@ -223,6 +248,11 @@ class _Run:
         """No more was taken back of a payment than it granted (INV-18)."""
         row = await self._one("payments")
         return None if row is None else of_payment(row[0])
+
+    async def lots(self) -> Violation | None:
+        """Every lot is a promotion, and burned what its operations say (E16)."""
+        row = await self._one("lots")
+        return None if row is None else of_lot(row[0])
 
     async def generations(self) -> Violation | None:
         """Holds against work: what was delivered is settled, what failed is released (INV-28, 29)."""

@@ -147,6 +147,21 @@ def of_payment(found: Found) -> Violation:
     return Violation("INV-18", found["account_id"], words)
 
 
+def of_lot(found: Found) -> Violation:
+    if found["granted_micros"] is None:
+        words = (
+            f"{_credits(found['operations_micros'])} of account {found['account_id']} were burned for the lot "
+            f"{found['lot_id']}, which there is not."
+        )
+    else:
+        words = (
+            f"The lot {found['lot_id']} of account {found['account_id']} is of {_credits(found['granted_micros'])} and "
+            f"burned {_credits(found['burned_micros'])}; its grant is of {_credits(found['promised_micros'])}, and its "
+            f"operations burned {_credits(found['operations_micros'])}."
+        )
+    return Violation("E16", found["account_id"], words)
+
+
 def of_generation(found: Found) -> Violation:
     words = (
         f"Generation {found['generation_id']} of account {found['account_id']} is {found['status']} and its hold is "
@@ -158,6 +173,18 @@ def of_generation(found: Found) -> Violation:
             f"{_credits(found['settled_microcredits'])}; its hold settled {_credits(found['settled_micros'])}."
         )
     return Violation("INV-28/INV-29", found["account_id"], words, work_id=found["generation_id"])
+
+
+def of_seal(name: str, difference: str) -> Violation:
+    return Violation("R5", "", f"The sealed period {name} is not what it was: {difference}.")
+
+
+def of_backdated(name: str, account_id: str, transfer_id: int) -> Violation:
+    words = (
+        f"Transfer {transfer_id} of account {account_id} says that it happened before the end of {name}, which was "
+        "sealed without it."
+    )
+    return Violation("R5", account_id, words)
 
 
 def _ledger_account(found: Found) -> str:

@@ -1,4 +1,4 @@
-"""Scheduled: proves that the books balance."""
+"""Scheduled: proves that the books balance, and seals the months that have ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn
 class LedgerVerificationWorkflow:
-    """One verification of the whole ledger. It reports and mends nothing: what is wrong needs a person."""
+    """One verification of what is new in the ledger, or of all of it. It reports and mends nothing: what is wrong needs a person."""
 
     @workflow.run
     async def run(self) -> LedgerVerified:

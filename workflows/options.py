@@ -110,6 +110,6 @@ SWEEP: ActivityOptions = CHORE | {
     "heartbeat_timeout": timedelta(seconds=10),
 }
 
-# The proof of the ledger reads every entry, in one snapshot: two hundred thousand a second.
+# The proof of the ledger reads every entry once a day, in one snapshot: two hundred thousand a second.
 VERIFY_EVERY = timedelta(hours=1)
 VERIFY: ActivityOptions = SWEEP | {"start_to_close_timeout": timedelta(minutes=50)}

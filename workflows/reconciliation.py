@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import options
 
 _HOLDS_ARE_ENDED = "holds-are-ended"  # sweeps that began before this only reported them
+_RUNWAYS_ARE_WATCHED = "runways-are-watched"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Reconciled:
     deliveries_given_up: int
     holds_overdue: int  # left open: their workflow runs, or they could not be ended
     holds_released: int = 0  # those whose workflow was gone
+    runways_told: int = 0
 
 
 @workflow.defn
@@ -49,7 +51,12 @@ class ReconciliationWorkflow:
             await self._ring(page.deliveries)
             released += page.ended
             overdue += page.still_open
-        return Reconciled(expired, rung, given_up, overdue, released)
+        told = 0
+        if workflow.patched(_RUNWAYS_ARE_WATCHED):
+            async for page in _pages(self._watch_runways):
+                await self._ring(page.deliveries)
+                told += page.ended
+        return Reconciled(expired, rung, given_up, overdue, released, told)
 
     async def _end_lost_generations(self, after: str | None) -> SweptPage:
         return await workflow.execute_activity_method(
@@ -65,6 +72,9 @@ class ReconciliationWorkflow:
         return await workflow.execute_activity_method(
             ReconciliationActivities.end_overdue_holds, after, **options.SWEEP
         )
+
+    async def _watch_runways(self, after: str | None) -> SweptPage:
+        return await workflow.execute_activity_method(ReconciliationActivities.watch_runways, after, **options.SWEEP)
 
     async def _ring(self, deliveries: list[str]) -> None:
         if deliveries:

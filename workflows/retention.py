@@ -1,4 +1,5 @@
-"""Scheduled: removes what has been kept for as long as its account's plan says, and copies of input files."""
+"""Scheduled: removes what has been kept for as long as its account's plan says, copies of input files, and credits that
+have expired."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.input_files import InputFileActivities
     from activities.retention import RetentionActivities, SweepAccounts, Swept
     from workflows import options
+
+_CREDITS_EXPIRE = "credits-expire"  # sweeps that began before this do not look at them
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class RetentionWorkflow:
             workflow.continue_as_new(sweep)
         await self._forget_request_writers()
         await self._remove_input_files()
+        if workflow.patched(_CREDITS_EXPIRE):
+            await self._expire_credits()
         return sweep
 
     async def _step(self, sweep: RetentionSweep) -> Swept:
@@ -64,6 +69,13 @@ class RetentionWorkflow:
         after: str | None = None
         while after := await workflow.execute_activity_method(
             InputFileActivities.remove_input_files, after, **options.SWEEP
+        ):
+            pass
+
+    async def _expire_credits(self) -> None:
+        after: str | None = None
+        while after := await workflow.execute_activity_method(
+            RetentionActivities.expire_credits, after, **options.SWEEP
         ):
             pass
 

@@ -19,7 +19,7 @@ from api.samples import answering
 from domain import errors as e
 from domain.pricing import exact_credits
 from store import alerts
-from store.alerts import Alert, Alerts
+from store.alerts import Alert, Alerts, Runway
 from store.connection import single, transaction
 
 router = APIRouter(prefix="/admin/v1/accounts/{account_id}/alerts", tags=["operator: credits"])
@@ -31,7 +31,8 @@ router = APIRouter(prefix="/admin/v1/accounts/{account_id}/alerts", tags=["opera
     openapi_extra=answering(samples.ALERTS),
 )
 async def read_alerts(request: Request, _: OperatorCaller, handles: Handles, account_id: str) -> Response:
-    """The balances below which the account is told by `credits.low_balance`, and what it was told last."""
+    """The balances below which the account is told by `credits.low_balance`, the hours that its credits should last,
+    and what it was told last."""
     async with single(handles.pool) as conn:
         account = await account_of(conn, account_id)
         now = await alerts.get(conn, account.account_id)
@@ -54,12 +55,19 @@ async def set_alerts(
     account_id: str,
     asked: Annotated[shapes.AlertsUpdate, Depends(body(shapes.AlertsUpdate))],
 ) -> Response:
-    """These thresholds and no others. One that the balance is below already tells after the balance has reached it."""
+    """These thresholds and no others, and this runway. A threshold that the balance is below already tells after the
+    balance has reached it; a runway is looked at every few minutes, and counts what is spent from now on."""
     wanted = [amount_of(threshold, "thresholds") for threshold in asked.thresholds]
     async with transaction(handles.pool) as conn:
         account = await open_account(conn, account_id)
         before = await alerts.get(conn, account.account_id)
-        await alerts.put(conn, account.account_id, enabled=asked.enabled, thresholds=wanted)
+        await alerts.put(
+            conn,
+            account.account_id,
+            enabled=asked.enabled,
+            thresholds=wanted,
+            runway_hours=asked.runway_hours,
+        )
         after = await alerts.get(conn, account.account_id)
         if after != before:
             await note(
@@ -73,6 +81,7 @@ async def set_alerts(
                 details={
                     "enabled": after.enabled,
                     "microcredits": [threshold.microcredits for threshold in after.thresholds],
+                    "runway_hours": after.runway.hours if after.runway else None,
                 },
             )
         latest = await alerts.latest(conn, account.account_id)
@@ -86,6 +95,7 @@ def _shown(account_id: str, now: Alerts, latest: list[Alert]) -> shapes.AlertsSh
         thresholds=[
             shapes.ThresholdShown(threshold=exact_credits(one.microcredits), armed=one.armed) for one in now.thresholds
         ],
+        runway=_runway(now.runway),
         latest=[
             shapes.AlertShown(
                 alert_id=one.alert_id,
@@ -96,3 +106,10 @@ def _shown(account_id: str, now: Alerts, latest: list[Alert]) -> shapes.AlertsSh
             for one in latest
         ],
     )
+
+
+def _runway(runway: Runway | None) -> shapes.RunwayShown | None:
+    if runway is None:
+        return None
+    told_at = None if runway.told_at is None else timestamp(runway.told_at)
+    return shapes.RunwayShown(hours=runway.hours, armed=runway.armed, told_at=told_at)

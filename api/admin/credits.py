@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
+from psycopg import AsyncConnection
 from starlette.responses import Response
 
 from api import schemas
@@ -18,7 +20,7 @@ from api.envelope import success, timestamp
 from api.samples import answering
 from domain import errors as e
 from domain.pricing import exact_credits, microcredits_from_number
-from store import ledger
+from store import ledger, lots
 from store.connection import single, transaction
 
 router = APIRouter(prefix="/admin/v1/accounts/{account_id}/credits", tags=["operator: credits"])
@@ -54,16 +56,10 @@ async def grant_credits(
 ) -> Response:
     """Add credits, once per key however often this is sent: a repeat answers `already_granted` and changes nothing."""
     amount = _amount(asked.amount)
+    expires_at = _expiry(asked)
     async with transaction(handles.pool) as conn:
         account = await open_account(conn, account_id)
-        result = await ledger.grant(
-            conn,
-            account_id=account.account_id,
-            amount=amount,
-            source=ledger.GrantSource(asked.source),
-            key=asked.key,
-            note=asked.note,
-        )
+        result = await _grant(conn, account.account_id, amount, asked, expires_at)
         if result is ledger.Granted.CONFLICT:
             raise e.StateConflict("This key was used for another grant; nothing was added.", details={"field": "key"})
         if result is ledger.Granted.GRANTED:
@@ -75,7 +71,12 @@ async def grant_credits(
                 target_type="grant",
                 target_id=asked.key,
                 account_id=account.account_id,
-                details={"microcredits": amount, "source": asked.source, "note": asked.note},
+                details={
+                    "microcredits": amount,
+                    "source": asked.source,
+                    "note": asked.note,
+                    **({} if expires_at is None else {"expires_at": timestamp(expires_at)}),
+                },
             )
         balance = await ledger.balance(conn, account.account_id)
     word: Literal["granted", "already_granted"] = "granted" if result is ledger.Granted.GRANTED else "already_granted"
@@ -97,6 +98,42 @@ async def list_entries(request: Request, _: OperatorCaller, handles: Handles, ac
     return success(request, "Credit entries", data, total=total, limit=part.limit, offset=part.offset)
 
 
+@router.get(
+    "/lots",
+    responses={200: {"model": schemas.Page[shapes.LotList]}, **documented(e.InvalidInput, e.ResourceNotFound)},
+    openapi_extra=answering(samples.LOTS),
+)
+async def list_lots(request: Request, _: OperatorCaller, handles: Handles, account_id: str, part: Paged) -> Response:
+    """Credits that expire, newest first, and what became of them. They are spent before those that do not."""
+    async with single(handles.pool) as conn:
+        account = await account_of(conn, account_id)
+        found, total = await lots.of_account(conn, account.account_id, limit=part.limit, offset=part.offset)
+    data = shapes.LotList(lots=[_lot(lot) for lot in found])
+    return success(request, "Expiring credits", data, total=total, limit=part.limit, offset=part.offset)
+
+
+async def _grant(
+    conn: AsyncConnection[Any], account_id: str, amount: int, asked: shapes.GrantCreate, expires_at: datetime | None
+) -> ledger.Granted:
+    facts: dict[str, Any] = {"account_id": account_id, "amount": amount, "key": asked.key, "note": asked.note}
+    if expires_at is not None:
+        return await lots.grant(conn, **facts, expires_at=expires_at)
+    return await ledger.grant(conn, **facts, source=ledger.GrantSource(asked.source))
+
+
+def _expiry(asked: shapes.GrantCreate) -> datetime | None:
+    if asked.expires_at is None:
+        return None
+    if ledger.GrantSource(asked.source) is not ledger.GrantSource.PROMOTION:
+        raise e.InvalidInput(
+            "Only a promotion expires: what was paid for, or given by hand, stays.", details={"field": "source"}
+        )
+    expires_at = datetime.fromisoformat(asked.expires_at)
+    if expires_at <= datetime.now(UTC):
+        raise e.InvalidInput("Credits must expire in the future.", details={"field": "expires_at"})
+    return expires_at
+
+
 def _amount(sent: float) -> int:
     try:
         return microcredits_from_number(sent)
@@ -110,6 +147,22 @@ def _balance(account_id: str, balance: ledger.Balance) -> shapes.Balance:
         available=exact_credits(balance.available),
         held=exact_credits(balance.held),
         debt=exact_credits(balance.debt),
+    )
+
+
+def _lot(lot: lots.Lot) -> shapes.LotShown:
+    return shapes.LotShown(
+        lot_id=lot.lot_id,
+        key=lot.key,
+        note=lot.note,
+        granted=exact_credits(lot.granted_micros),
+        granted_at=timestamp(lot.granted_at),
+        expires_at=timestamp(lot.expires_at),
+        state=lot.state.value,
+        left=exact_credits(lot.left_micros),
+        held=exact_credits(lot.held_micros),
+        spent=exact_credits(lot.spent_micros),
+        burned=exact_credits(lot.burned_micros),
     )
 
 

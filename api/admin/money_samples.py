@@ -10,11 +10,12 @@ from api.samples import ACCOUNT_ID, IMAGE_ID, success
 _AT = "2026-06-02T08:15:30.412Z"
 _ID = "4f8a2d10-6c1b-4e83-9b77-0d52a8e0c1d6"
 
-ALERTS_BODY = {"thresholds": [5, 0.5]}
+ALERTS_BODY = {"thresholds": [5, 0.5], "runway_hours": 24}
 _ALERTS: dict[str, Any] = {
     "account_id": ACCOUNT_ID,
     "enabled": True,
     "thresholds": [{"threshold": 5.0, "armed": False}, {"threshold": 0.5, "armed": True}],
+    "runway": {"hours": 24, "armed": True, "told_at": None},
     "latest": [{"alert_id": _ID, "balance": 4.995, "thresholds_crossed": [5.0], "created_at": _AT}],
 }
 ALERTS = success("Low-balance alerts", _ALERTS)
@@ -103,4 +104,36 @@ STATEMENT_CSV = (
     "1,2026-06-02T08:15:20.001Z,grant,25,25,,invoice:2026-0001\r\n"
     f"2,2026-06-02T08:15:24.101Z,reserve,-0.005,24.995,{IMAGE_ID},\r\n"
     ",2026-07-01T00:00:00.000Z,closing,,24.995,,\r\n"
+)
+
+MARGINS = success(
+    "Margins",
+    {
+        "period_start": "2026-06-01T00:00:00.000Z",
+        "period_end": "2026-07-01T00:00:00.000Z",
+        "revenue": "12.48",
+        "cost": "9.36",
+        "margin": "3.12",
+        "models": [
+            {"provider": "fal", "model": "bfl/flux-schnell", "revenue": "12.48", "cost": "9.36", "margin": "3.12"}
+        ],
+    },
+)
+COSTS = success(
+    "Attempt costs",
+    {
+        "attempts": [
+            {
+                "attempt_id": _ID,
+                "generation_id": IMAGE_ID,
+                "model": "bfl/flux-schnell",
+                "native_model": "fal-ai/flux/schnell",
+                "job_id": "764cabcf-b745-4b3e-ae38-1200304cf45b",
+                "state": "used",
+                "cost": "0.003",
+                "begun_at": "2026-06-02T08:15:24.140Z",
+            }
+        ],
+        "next_after": None,
+    },
 )

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 from api.admin.bodies import NAME, UUID, Body
 from api.admin.schemas import Balance, Note
 from api.schemas import Contract, Timestamp
-from store.alerts import THRESHOLDS_MAX
+from store.alerts import RUNWAY_HOURS_MAX, THRESHOLDS_MAX
 
 Key = Annotated[str, StringConstraints(max_length=255, pattern=NAME)]
 Id = Annotated[str, StringConstraints(pattern=UUID)]
@@ -28,6 +28,12 @@ class AlertsUpdate(Body):
     enabled: bool = True
     thresholds: list[Annotated[float, Field(gt=0, le=10**9)]] = Field(
         max_length=THRESHOLDS_MAX, description="Credits, with at most six decimals; those that stay keep their state."
+    )
+    runway_hours: int | None = Field(
+        None,
+        ge=1,
+        le=RUNWAY_HOURS_MAX,
+        description="Tell by `credits.low_runway` when the balance lasts less at the last hour's rate. Null: never.",
     )
 
 
@@ -61,6 +67,12 @@ class ThresholdShown(Contract):
     armed: bool = Field(description="False: it has told, or the balance has not reached it yet.")
 
 
+class RunwayShown(Contract):
+    hours: int
+    armed: bool = Field(description="False: it has told, and tells again after the balance came back.")
+    told_at: str | None = Field(description="The last time.")
+
+
 class AlertShown(Contract):
     alert_id: str
     balance: float = Field(description="After the transfer that crossed.")
@@ -72,6 +84,7 @@ class AlertsShown(Contract):
     account_id: str
     enabled: bool
     thresholds: list[ThresholdShown] = Field(description="Highest first.")
+    runway: RunwayShown | None
     latest: list[AlertShown] = Field(description="The last ten that were told, newest first.")
 
 

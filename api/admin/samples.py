@@ -88,6 +88,30 @@ ENTRIES = success(
     offset=0,
 )
 
+LOTS = success(
+    "Expiring credits",
+    {
+        "lots": [
+            {
+                "lot_id": "7d1f4c1e-3f0b-4a55-9d5a-5d1d6a0c9b11",
+                "key": "promo:welcome:2026-11",
+                "note": None,
+                "granted": 5,
+                "granted_at": _AT,
+                "expires_at": "2026-12-31T00:00:00.000Z",
+                "state": "open",
+                "left": 4.98,
+                "held": 0.005,
+                "spent": 0.015,
+                "burned": 0,
+            }
+        ]
+    },
+    total=1,
+    limit=50,
+    offset=0,
+)
+
 _PROVIDER = {"provider": "fal", "name": "fal", "state": "active", "paused_at": None, "paused_by": None, "reason": None}
 _PAUSED = _PROVIDER | {"state": "paused", "paused_at": _AT, "paused_by": "alex", "reason": "incident"}
 PROVIDERS = success("Providers", {"providers": [_PROVIDER]}, total=1, limit=50, offset=0)

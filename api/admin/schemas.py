@@ -107,6 +107,18 @@ class GrantCreate(Body):
     )
     source: Literal["payment", "promotion", "adjustment"] = "adjustment"
     note: Note | None = Field(None, description="Why, for the books.")
+    expires_at: str | None = Field(
+        None,
+        description="In the future, with an offset: what is left then goes back. Of a `promotion` only.",
+        json_schema_extra={"format": "date-time"},
+    )
+
+    @field_validator("expires_at")
+    @classmethod
+    def _a_moment(cls, text: str | None) -> str | None:
+        if text is not None and not _has_a_moment(text):
+            raise ValueError("An expiry is a time in ISO 8601 with an offset, such as 2027-01-31T00:00:00Z.")
+        return text
 
 
 class ProviderPause(Body):
@@ -192,17 +204,37 @@ class Entry(Contract):
     entry_id: int
     operation: str = Field(
         description="reserve, settle, release, expire, recollect, shortfall, grant, refund, claw_back, dispute, "
-        "restore, lose, adjust or repay."
+        "restore, lose, adjust, repay or burn."
     )
     amount: float = Field(description="Credits; negative: taken from the spendable balance.")
     balance_after: float
     generation_id: str | None
-    key: str | None = Field(description="Of a grant.")
+    key: str | None = Field(description="Of a grant, or of what was done with a key.")
     created_at: str = Timestamp
 
 
 class EntryList(Contract):
     entries: list[Entry]
+
+
+class LotShown(Contract):
+    """Credits that expire. What is left, held, spent and burned of them is what was granted."""
+
+    lot_id: str
+    key: str = Field(description="Of its grant.")
+    note: str | None
+    granted: float
+    granted_at: str = Timestamp
+    expires_at: str = Timestamp
+    state: Literal["open", "spent", "expired"]
+    left: float
+    held: float = Field(description="For work that has not ended.")
+    spent: float
+    burned: float = Field(description="Taken back when it had expired.")
+
+
+class LotList(Contract):
+    lots: list[LotShown]
 
 
 class ProviderState(Contract):

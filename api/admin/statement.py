@@ -73,7 +73,7 @@ async def read_statement(
     A period begins with its first instant and ends before its last, in UTC: periods that meet leave out nothing and
     have nothing twice. A file without its line `closing` was cut off.
     """
-    asked = _period(period, start, end)
+    asked = period_of(period, start, end)
     async with single(handles.pool) as conn:
         account = await account_of(conn, account_id)
         found = await statement.of_account(conn, account.account_id, asked)
@@ -84,7 +84,7 @@ async def read_statement(
     return StreamingResponse(_as_csv(handles.pool, found), headers=headers, media_type="text/csv")
 
 
-def _period(named: str | None, start: str | None, end: str | None) -> Period:
+def period_of(named: str | None, start: str | None, end: str | None) -> Period:
     """Raises InvalidInput."""
     if named is not None and start is None and end is None:
         return period_named(named)

@@ -67,6 +67,12 @@ SELECT key, did, amount_micros FROM store.stripe_effects WHERE payment_key = %(p
 INSERT INTO store.stripe_effects (key, payment_key, account_id, did, amount_micros, note, event_id)
 VALUES (%(key)s, %(payment_key)s, %(account_id)s::uuid, %(did)s, %(amount)s, %(note)s, %(event_id)s);
 
+-- name: record_conversion
+INSERT INTO store.stripe_conversions
+    (key, currency, decimals, unit_micros, paid_minor, value_minor, fixed_micros, offers)
+VALUES (%(key)s, %(currency)s, %(decimals)s, %(unit_micros)s, %(paid_minor)s, %(value_minor)s, %(fixed_micros)s,
+        %(offers)s);
+
 -- name: freeze
 UPDATE store.accounts SET frozen_at = coalesce(frozen_at, clock_timestamp()) WHERE account_id = %(account_id)s::uuid;
 

@@ -63,6 +63,8 @@ done AS (  -- and what their rows say should have moved
     SELECT account_id, key, 'adjust',
            CASE WHEN amount_micros > 0 THEN 'adjustment' ELSE 'available' END::ledger.account_kind, abs(amount_micros)
       FROM ledger.keyed_operations WHERE operation = 'adjust'
+    UNION ALL
+    SELECT account_id, key, 'burn', 'available', amount_micros FROM ledger.keyed_operations WHERE operation = 'burn'
 ),
 moved AS (
     SELECT account_id, work_id, try_number,
@@ -153,6 +155,21 @@ SELECT format('INV-18: payment %s granted %s, and %s more than that was taken ba
   FROM ledger.grants AS given
  WHERE given.key IN (SELECT payment_key FROM ledger.keyed_operations)
    AND ledger.left_of_payment(given.account_id, given.key) < 0
+UNION ALL
+SELECT format('E16: lot %s of %s burned %s of %s, its operations say %s', coalesce(lot.lot_id::text, burn.lot_id),
+              coalesce(lot.account_id, burn.account_id), lot.burned_micros, lot.granted_micros,
+              coalesce(burn.amount_micros, 0))
+  FROM ledger.lots AS lot
+  FULL JOIN (SELECT account_id, split_part(key, ':', 2) AS lot_id, sum(amount_micros) AS amount_micros
+               FROM ledger.keyed_operations WHERE operation = 'burn' GROUP BY account_id, lot_id) AS burn
+    ON (burn.lot_id, burn.account_id) = (lot.lot_id::text, lot.account_id)
+ WHERE lot.lot_id IS NULL OR lot.burned_micros <> coalesce(burn.amount_micros, 0)
+    OR lot.burned_micros > lot.granted_micros
+UNION ALL
+SELECT format('E16: lot %s of %s is of %s, its grant is not', lot.lot_id, lot.account_id, lot.granted_micros)
+  FROM ledger.lots AS lot LEFT JOIN ledger.grants AS given ON given.key = lot.grant_key
+ WHERE (given.account_id, given.amount_micros, given.source)
+       IS DISTINCT FROM (lot.account_id, lot.granted_micros, 'promotion'::ledger.account_kind)
 UNION ALL
 SELECT format('INV-20: entry %s of %s %s (%s) stands at position %s with balance %s, the entries before it give %s',
               number, account_id, kind, shard, position, balance_micros, running_micros)

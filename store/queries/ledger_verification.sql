@@ -287,6 +287,25 @@ SELECT to_jsonb(overdrawn) FROM (
     HAVING coalesce(given.amount_micros, 0) < sum(back.amount_micros)
      ORDER BY back.account_id, back.payment_key LIMIT 1) AS overdrawn;
 
+-- name: lots
+-- The first lot that is not of its grant, or burned something else than its operations say, or an operation of no lot (E16).
+SELECT to_jsonb(differing) FROM (
+    SELECT coalesce(lot.account_id, burned.account_id) AS account_id, coalesce(lot.lot_id::text, burned.lot_id) AS lot_id,
+           lot.granted_micros, lot.burned_micros, coalesce(burned.amount_micros, 0) AS operations_micros,
+           CASE WHEN given.source = 'promotion' THEN given.amount_micros END AS promised_micros
+      FROM (SELECT * FROM ledger.lots
+             WHERE account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid) AS lot
+      FULL JOIN (SELECT account_id, split_part(key, ':', 2) AS lot_id, sum(amount_micros) AS amount_micros
+                   FROM ledger.keyed_operations
+                  WHERE operation = 'burn' AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
+                  GROUP BY 1, 2) AS burned
+        ON (burned.account_id, burned.lot_id) = (lot.account_id, lot.lot_id::text)
+      LEFT JOIN ledger.grants AS given ON (given.key, given.account_id) = (lot.grant_key, lot.account_id)
+     WHERE lot.lot_id IS NULL OR lot.burned_micros > lot.granted_micros
+        OR lot.burned_micros <> coalesce(burned.amount_micros, 0)
+        OR lot.granted_micros IS DISTINCT FROM CASE WHEN given.source = 'promotion' THEN given.amount_micros END
+     ORDER BY 1, 2 LIMIT 1) AS differing;
+
 -- name: generations_until
 SELECT generation_id::text FROM store.generations
  WHERE generation_id > %(after)s::uuid

@@ -1,12 +1,8 @@
 -- name: keep
-INSERT INTO ledger.verifications (began_at, seconds, entries, holds, grants, generations, violations)
-VALUES (clock_timestamp() - make_interval(secs => %(seconds)s), %(seconds)s, %(entries)s, %(holds)s, %(grants)s,
-        %(generations)s, %(violations)s);
-
--- name: forget
-DELETE FROM ledger.verifications
- WHERE verification_id <= (SELECT max(verification_id) - %(kept)s FROM ledger.verifications);
+SELECT ledger.keep_verification(
+    %(is_full)s, %(up_to_transfer)s, %(seconds)s, %(entries)s, %(holds)s, %(grants)s, %(generations)s, %(violations)s,
+    %(kept)s);
 
 -- name: latest
-SELECT began_at, seconds, entries, holds, grants, generations, violations
+SELECT began_at, is_full, up_to_transfer, seconds, entries, holds, grants, generations, violations
   FROM ledger.verifications ORDER BY verification_id DESC LIMIT 1;

@@ -19,7 +19,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.reconciliation import Execution, ReconciliationActivities, SweptPage
 from domain.errors import DatabaseUnavailable, GenerationExpired
 from domain.generation import GenerationRequest, GenerationStatus, workflow_id
-from store import generations, idempotency, ledger, webhook_endpoints, webhooks
+from store import alerts, generations, idempotency, ledger, webhook_endpoints, webhooks
 from store.connection import Pool, open_pool, single
 from store.idempotency import ClaimState
 from store.webhook_endpoints import Endpoint
@@ -93,6 +93,10 @@ class Sweeper:
 
     async def holds(self, after: str | None = None) -> SweptPage:
         page: SweptPage = await ActivityEnvironment().run(self._steps.end_overdue_holds, after)
+        return page
+
+    async def runways(self, after: str | None = None) -> SweptPage:
+        page: SweptPage = await ActivityEnvironment().run(self._steps.watch_runways, after)
         return page
 
     async def report(self) -> int:
@@ -513,3 +517,30 @@ async def test_a_schedule_that_cannot_be_created_does_not_stop_the_worker(
     await schedule_reconciliation(nowhere)
 
     assert "reconciliation_not_scheduled" in caplog.messages
+
+
+# --- runways -----------------------------------------------------------------------------------------------------
+
+
+async def test_a7_every_account_with_a_rule_is_looked_at_and_one_that_spends_too_fast_is_told(
+    own_pool: Pool, conn: Conn
+) -> None:
+    told = []
+    for spends in (True, False, True):
+        account_id = await an_account(conn, credits=10)
+        await an_endpoint(conn, account_id, "credits.low_runway")
+        await alerts.put(conn, account_id, enabled=True, thresholds=[], runway_hours=24)
+        if spends:
+            await hold(conn, account_id, str(uuid.uuid4()), CREDIT)
+            told.append(account_id)
+    sweeper = Sweeper(own_pool, page_rows=2)
+
+    first = await sweeper.runways()
+    last = await sweeper.runways(first.next_after)
+
+    rows = await conn.execute(
+        "SELECT account_id::text FROM store.webhook_deliveries WHERE delivery_id = ANY (%s::uuid[])",
+        [first.deliveries + last.deliveries],
+    )
+    assert sorted(row[0] for row in await rows.fetchall()) == sorted(told)
+    assert (first.ended + last.ended, last.next_after) == (2, None)

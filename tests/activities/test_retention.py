@@ -28,7 +28,7 @@ from domain.assets import ObjectStore, generation_folder
 from domain.errors import DatabaseUnavailable, GenerationNotFound, StorageUnavailable
 from domain.generation import GenerationRequest, GenerationStatus
 from domain.plans import Retention
-from store import generations, idempotency, ledger, retention, usage, webhooks
+from store import generations, idempotency, ledger, lots, retention, usage, webhooks
 from store.connection import Pool, open_pool, single
 from store.generation_record import GenerationRecord
 from store.timeline import timeline
@@ -587,3 +587,39 @@ async def test_13_the_sweep_is_scheduled_every_ten_minutes_once_however_often_a_
     assert (schedule.action.workflow, schedule.action.task_queue) == ("RetentionWorkflow", names.GENERATIONS_QUEUE)
     assert [interval.every for interval in schedule.spec.intervals] == [timedelta(minutes=10)]
     assert schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
+
+
+# --- credits ------------------------------------------------------------------------------------------------------
+
+
+async def test_e16_credits_of_every_account_expire_once_page_by_page(
+    own_pool: Pool,
+    conn: Conn,
+    folder: AFolder,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """E16: an account that fails blocks none behind it."""
+    steps = RetentionActivities(pool=own_pool, assets=folder, plans=PLANS, due_accounts=2)
+    accounts = sorted([await an_account(conn) for _ in range(3)])
+    for account_id in accounts:
+        await lots.grant(conn, account_id=account_id, amount=5, key=account_id, expires_at=datetime.now(UTC) - A_MOMENT)
+
+    expire = lots.expire
+
+    async def failing_once(conn: Conn, account_id: str) -> int:
+        if account_id == accounts[0]:
+            raise DatabaseUnavailable("The database does not answer.")
+        return await expire(conn, account_id)
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.INFO, "babysea.retention"):
+        patched.setattr(lots, "expire", failing_once)
+        after = await ActivityEnvironment().run(steps.expire_credits, None)
+        last = await ActivityEnvironment().run(steps.expire_credits, after)
+    again = await ActivityEnvironment().run(steps.expire_credits, None)
+
+    assert (after, last, again) == (accounts[1], None, None)
+    left = [(await ledger.balance(conn, account_id)).available for account_id in accounts]
+    assert left == [0, 0, 0]
+    expired = [message.split()[:2] for message in caplog.messages if message.startswith("credits_expired")]
+    assert expired == [["credits_expired", f"account={account_id}"] for account_id in accounts[1:]]

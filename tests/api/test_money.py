@@ -6,19 +6,23 @@ import csv
 import io
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
+from api.admin import costs as costs_shapes
 from api.admin import money_schemas as shapes
 from api.admin import schemas as admin_shapes
 from api.admin import statement as statement_routes
-from store import accounts, ledger
+from store import accounts, alerts, attempts, generations, ledger
 from store.connection import Pool, single
 from tests.api.conftest import Customer, NewCustomer, generate
 from tests.api.reading import data_of, page_of, refusal_of
+from tests.store import builders
 
 Admin = Callable[..., Awaitable[httpx.Response]]
 
@@ -94,9 +98,35 @@ async def test_11_3_what_was_told_can_be_read(admin: Admin, pool: Pool):
     assert (told["balance"], told["thresholds_crossed"]) == (4.0, [5.0])
 
 
+async def test_a7_a_runway_is_set_beside_the_thresholds_and_goes_when_it_is_not_named(admin: Admin, pool: Pool):
+    account_id = await an_account(pool, credits=10)
+    path = f"/accounts/{account_id}/alerts"
+
+    made = data_of(await admin("PUT", path, {"thresholds": [], "runway_hours": 24}), shapes.AlertsShown)
+    async with single(pool) as conn:
+        await ledger.reserve(
+            conn,
+            account_id=account_id,
+            work_id=str(uuid.uuid4()),
+            amount=6_000_000,
+            price_version="1",
+            expires_at=datetime.now(UTC) + timedelta(hours=1),
+        )
+        await alerts.watch_runway(conn, account_id)
+    told = data_of(await admin("GET", path), shapes.AlertsShown)
+    gone = data_of(await admin("PUT", path, {"thresholds": []}), shapes.AlertsShown)
+
+    assert made["runway"] == {"hours": 24, "armed": True, "told_at": None}
+    assert (told["runway"]["armed"], told["runway"]["told_at"] is None) == (False, False)
+    assert gone["runway"] is None
+    assert await audited(admin, account_id) == ["alerts.set", "alerts.set"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        pytest.param({"thresholds": [], "runway_hours": 0}, id="no hours"),
+        pytest.param({"thresholds": [], "runway_hours": 1.5}, id="half an hour"),
         pytest.param({"thresholds": [0]}, id="zero"),
         pytest.param({"thresholds": [0.0000001]}, id="seven decimals"),
         pytest.param({"thresholds": list(range(1, 12))}, id="eleven"),
@@ -310,3 +340,64 @@ async def test_a_statement_needs_a_period(admin: Admin, pool: Pool, query: dict[
     account_id = await an_account(pool)
 
     assert refusal_of(await admin("GET", f"/accounts/{account_id}/statement", **query))["code"] == "BSE2001"
+
+
+# --- costs --------------------------------------------------------------------------------------------------------
+
+
+async def test_r4_what_attempts_cost_is_read_page_by_page(admin: Admin, pool: Pool):
+    """Section 12, R4: this is what a provider's statement is held against."""
+    account_id, made = await an_account(pool, credits=1), []
+    async with single(pool) as conn:
+        for cost in (1, 25_000):
+            request = await builders.an_admitted(conn, account_id)
+            intent = replace(builders.an_intent(request), provider="bfl", cost_microcredits=cost)
+            await attempts.begin(conn, intent)
+            made.append(intent.attempt_id)
+
+    async def page(**query: Any) -> dict[str, Any]:
+        year = f"{datetime.now(UTC):%Y}"
+        answer = await admin("GET", "/costs/attempts", provider="bfl", period=year, **query)
+        return data_of(answer, costs_shapes.AttemptCosts)
+
+    whole, after, paged = await page(), None, []
+    while True:
+        part = await page(limit=1, **({"after": after} if after else {}))
+        paged += part["attempts"]
+        if (after := part["next_after"]) is None:
+            break
+
+    assert whole["next_after"] is None
+    assert paged == whole["attempts"]
+    costs = {one["attempt_id"]: one["cost"] for one in paged}
+    assert [costs[attempt_id] for attempt_id in made] == ["0.000001", "0.025"]
+
+
+async def test_margins_are_sums_of_their_columns(admin: Admin, pool: Pool):
+    async with single(pool) as conn:
+        request = await builders.a_processing(conn, await an_account(pool, credits=1))
+        await generations.finish(conn, builders.success(request, cost_microcredits=3_000))
+
+    empty = data_of(await admin("GET", "/costs", period="1999-12"), costs_shapes.Margins)
+    now = data_of(await admin("GET", "/costs", period=f"{datetime.now(UTC):%Y}"), costs_shapes.Margins)
+
+    assert (empty["models"], empty["revenue"], empty["cost"], empty["margin"]) == ([], "0", "0", "0")
+    assert Decimal(now["cost"]) >= Decimal("0.003")
+    assert Decimal(now["margin"]) == Decimal(now["revenue"]) - Decimal(now["cost"])
+    for name in ("revenue", "cost", "margin"):
+        assert sum(Decimal(one[name]) for one in now["models"]) == Decimal(now[name])
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "code"),
+    [
+        pytest.param("/costs", {"period": "soon"}, "BSE2001", id="no period"),
+        pytest.param("/costs/attempts", {"provider": "bfl"}, "BSE2001", id="no period of attempts"),
+        pytest.param("/costs/attempts", {"provider": "nobody", "period": "2026"}, "BSE3006", id="no provider"),
+        pytest.param(
+            "/costs/attempts", {"provider": "bfl", "period": "2026", "after": "1-x"}, "BSE2001", id="no position"
+        ),
+    ],
+)
+async def test_costs_that_cannot_be_read_are_refused(admin: Admin, path: str, query: dict[str, str], code: str):
+    assert refusal_of(await admin("GET", path, **query))["code"] == code

@@ -9,7 +9,7 @@ import pytest
 
 from adapters import stripe_objects as read
 from domain.billing import Parked, Purchase, Reason
-from domain.billing_rules import effects_of, worth
+from domain.billing_rules import conversion, effects_of
 from domain.offers import half_even
 from tests.billing.objects import (
     ACCOUNT,
@@ -104,7 +104,7 @@ def test_s8_tax_and_shipping_bring_no_credits():
 
     purchase = bought(taxed, a_line("price_any", None, total=1190, tax=190))
 
-    assert worth(purchase, offers()) == 10 * CREDIT
+    assert conversion(purchase, offers()).microcredits == 10 * CREDIT
     assert purchase.paid == 1290
 
 
@@ -162,7 +162,7 @@ def test_a_price_that_is_in_no_list_is_parked():
 def test_s15_minor_units_are_those_of_the_currency(currency: str, minor: int, micros: int):
     intent = an_intent(currency=currency, amount_received=minor)
 
-    assert worth(read.top_up_purchase(intent, ((), ())), offers()) == micros
+    assert conversion(read.top_up_purchase(intent, ((), ())), offers()).microcredits == micros
 
 
 def test_s15_an_unknown_currency_is_parked_even_for_a_fixed_number_of_credits():
@@ -301,7 +301,7 @@ def test_a_top_up_ends_as_its_payment_does(status: str, state: str):
 def test_a_tip_brings_no_credits():
     tipped = an_intent(amount_received=2600, amount_details={"tip": {"amount": 100}})
 
-    assert worth(read.top_up_purchase(tipped, ((), ())), offers()) == 25 * CREDIT
+    assert conversion(read.top_up_purchase(tipped, ((), ())), offers()).microcredits == 25 * CREDIT
 
 
 # --- refunds

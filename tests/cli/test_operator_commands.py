@@ -10,7 +10,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import uvicorn
@@ -20,10 +24,15 @@ from typer.testing import CliRunner
 
 from adapters.providers import fal
 from api.app import create_app
+from api.billing_samples import EVENT_RETRIED
 from cli import local_operator
 from cli.main import app
+from domain.billing import EventNotice, Parked, Reason
 from domain.errors import StateConflict
+from domain.generation import AttemptState, attempt_id
 from settings import Settings
+from store import attempts, billing, generations
+from tests.store import builders
 from tests.support.postgres import fresh_database
 
 ROOT = "a root secret of the tests, long enough"
@@ -143,6 +152,22 @@ def test_grants_are_listed_exactly(babysea: Babysea, an_account: str):
     assert balance == {"available": 25_000_001, "held": 0, "debt": 0}
 
 
+def test_credits_that_expire_are_granted_and_listed(babysea: Babysea, an_account: str):
+    grant = ("credits", "grant", "--account", an_account, "--amount", "5", "--key", f"promo:{an_account}")
+
+    done = babysea(*grant, "--expires-at", "2999-12-31T00:00:00Z")
+    both = babysea(*grant, "--expires-at", "2999-12-31T00:00:00Z", "--expires-in-days", "3")
+    days = babysea("credits", "grant", "--account", an_account, "--amount", "1", "--expires-in-days", "3")
+    newest, oldest = (
+        line.split() for line in babysea("credits", "lots", "--account", an_account).stdout.splitlines()[1:]
+    )
+
+    assert (done.exit_code, days.exit_code) == (0, 0)
+    assert "Give either --expires-at or --expires-in-days." in both.stderr
+    assert oldest == ["2999-12-31T00:00:00.000Z", "open", "5.000", "5.000", *["0.000"] * 3, f"promo:{an_account}"]
+    assert newest[1:4] == ["open", "1.000", "1.000"]
+
+
 def test_thresholds_are_set_and_shown(babysea: Babysea, an_account: str):
     babysea("credits", "grant", "--account", an_account, "--amount", "3")
 
@@ -155,6 +180,16 @@ def test_thresholds_are_set_and_shown(babysea: Babysea, an_account: str):
     ]
     assert off.stdout == babysea("alerts", "show", "--account", an_account).stdout
     assert off.stdout.split() == ["5.000", "off"]
+
+
+def test_a7_a_runway_is_set_shown_and_let_go_beside_the_thresholds(babysea: Babysea, an_account: str):
+    done = babysea("alerts", "set", "--account", an_account, "--threshold", "5", "--runway-hours", "24")
+    off = babysea("alerts", "set", "--account", an_account, "--runway-hours", "24", "--off")
+    without = babysea("alerts", "set", "--account", an_account)
+
+    assert [line.split() for line in done.stdout.splitlines()][1:] == [["24", "h", "armed"]]
+    assert off.stdout.split() == ["24", "h", "off"]
+    assert (without.exit_code, without.stdout) == (0, "")
 
 
 def test_spending_is_limited_and_let_go(babysea: Babysea, an_account: str):
@@ -218,6 +253,171 @@ def test_a_statement_is_a_table_a_document_or_a_file(babysea: Babysea, an_accoun
     assert [line.split(",")[3:5] for line in file[1:]] == [["", "0"], ["1", "1"], ["2.5", "3.5"], ["", "3.5"]]
     assert "is no period" in babysea("statement", an_account, "--period", "soon").stderr
     assert "is no period" in babysea("statement", an_account, "--period", "soon", "--csv").stderr
+
+
+@pytest.fixture(scope="module")
+async def jobs(database_url: str) -> list[str]:
+    """Two jobs of fal that cost three tenths of a cent each; the second one failed all the same."""
+    made = []
+    async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
+        account_id = await builders.an_account(conn, credits=1)
+        for ended in ("used", "failed"):
+            request, job = await builders.an_admitted(conn, account_id), builders.a_job()
+            await attempts.begin(conn, replace(builders.an_intent(request), provider="fal", cost_microcredits=3_000))
+            attempt = attempt_id(request.generation_id, 1)
+            await attempts.accepted(conn, attempt, job)
+            if ended == "failed":
+                state, why = AttemptState.FAILED, builders.a_failure("fal")
+                await attempts.close(conn, attempt, state, failure=why, cost_microcredits=3_000)
+                await generations.finish(conn, builders.failure(request))
+            else:
+                await generations.finish(conn, builders.success(request, provider_used="fal"))
+            made.append(job.job_id)
+    return made
+
+
+def test_r4_a_statement_of_a_provider_is_held_against_what_was_recorded(
+    babysea: Babysea, jobs: list[str], tmp_path: Path
+):
+    """What failed work cost us counts as recorded (E17); what agrees exits with 0, what differs with 1 (R4)."""
+    used, failed = jobs
+    file = tmp_path / "fal.csv"
+
+    def compared(*lines: str, words: tuple[str, ...] = ()) -> Result:
+        file.write_text("\n".join(lines))
+        of = ("--provider", "fal", "--period", f"{datetime.now(UTC):%Y}", "--statement", str(file))
+        return babysea("costs", "compare", *of, *words)
+
+    same = compared("request_id,amount", f"{used},0.003", f"{failed},0.0030")
+    differs = compared("request_id,amount", f"{used},0.0031", "elsewhere,1.5", words=("--json",))
+    in_cents = ("--column", "id=job", "--column", "amount=cents", "--unit", "0.01", "--tolerance", "100", "--csv")
+    within = compared("job,cents", f"{used},0.31", f"{failed},0.3", words=in_cents)
+    in_all = compared("id,cost", f"{used},0.0031", f"{failed},0.0031", words=("--tolerance", "100"))
+    broken = compared("id,cost", f"{used},0.0031", f"{failed},3e-3")
+
+    assert (same.exit_code, same.stdout.count("\n")) == (0, 1)
+    assert "agree. Jobs: 2 alike, 0 differs, 0 unknown here, 0 not billed." in same.stdout
+    found = json.loads(differs.stdout)
+    assert (differs.exit_code, found["agree"]) == (1, False)
+    assert found["jobs"] == {"alike": 0, "differs": 1, "unknown_here": 1, "not_billed": 1}
+    assert (found["billed"], found["recorded"], found["difference"]) == ("1.5031", "0.006", "1.4971")
+    assert [(row["verdict"], row["job_id"], row["billed"], row["recorded"]) for row in found["rows"]] == [
+        ("differs", used, "0.0031", "0.003"),
+        ("unknown_here", "elsewhere", "1.5", "0"),
+        ("not_billed", failed, "0", "0.003"),
+    ]
+    assert within.exit_code == 0
+    assert [row.split(",")[:5] for row in within.stdout.splitlines()[1:]] == [
+        ["alike", used, "0.0031", "0.003", "0.0001"],
+        ["alike", failed, "0.003", "0.003", "0"],
+    ]
+    assert in_all.exit_code == 1  # each job within a hundred, and both together not
+    assert broken.exit_code == 1
+    assert (
+        broken.stderr
+        == f"error: {file}: Line 3, column cost: 3e-3 is no amount; give a plain decimal, such as 0.0525.\n"
+    )
+
+
+def test_what_cannot_be_compared_is_said_before_anything_is_asked(babysea: Babysea, tmp_path: Path):
+    file = tmp_path / "fal.csv"
+    file.write_bytes(b"id,cost\n\xff,1\n")
+    of = ("--period", "2026-10", "--statement", str(file))
+
+    assert "is not UTF-8" in babysea("costs", "compare", "--provider", "fal", *of).stderr
+    assert "names no column" in babysea("costs", "compare", "--provider", "fal", *of, "--column", "price=x").stderr
+    file.write_text("id,cost\n")
+    assert "There is no such provider." in babysea("costs", "compare", "--provider", "nobody", *of).stderr
+    assert babysea("costs", "compare", "--provider", "fal", *of).exit_code == 0
+
+
+def test_margins_are_shown_by_provider_and_model_with_their_sum(babysea: Babysea, jobs: list[str]):
+    shown = babysea("costs", "show", "--period", f"{datetime.now(UTC):%Y}")
+
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert [line[-3:] for line in lines] == [["revenue", "cost", "margin"], *[["0.005", "0.006", "-0.001"]] * 2]
+    assert (lines[1][0], lines[2][0], len(jobs)) == ("fal", "all", 2)
+
+
+@pytest.fixture(scope="module")
+async def parked(database_url: str) -> str:
+    """An event whose customer nobody has linked."""
+    async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
+        await billing.receive(conn, EventNotice("evt_1", "invoice.paid", 1_780_000_000, False, None, "invoice", "in_1"))
+        await billing.receive(conn, EventNotice("evt_2", "invoice.paid", 1_780_000_000, False, None, "invoice", "in_2"))
+        await billing.park(conn, "evt_1", Parked(Reason.CUSTOMER_UNKNOWN, "No account is linked to cus_1."))
+    return "evt_1"
+
+
+def test_events_of_stripe_are_listed_with_what_became_of_them(babysea: Babysea, parked: str):
+    listed = [line.split() for line in babysea("stripe", "events").stdout.splitlines()]
+    only = json.loads(babysea("stripe", "events", "--state", "parked", "--json").stdout)
+
+    assert listed[0] == ["id", "at", "type", "about", "state", "why", "tries"]
+    assert {line[0]: line[-1] for line in listed[1:]} == {parked: "1", "evt_2": "0"}
+    assert [(one["event_id"], one["explanation"]) for one in only] == [(parked, "No account is linked to cus_1.")]
+    assert "(BSE2001)" in babysea("stripe", "events", "--state", "lost").stderr
+
+
+def test_a_customer_of_stripe_is_linked_once(babysea: Babysea, an_account: str):
+    customer = f"cus_{uuid.uuid4().hex}"
+
+    linked = babysea("stripe", "link", "--account", an_account, "--customer", customer)
+    other = babysea("stripe", "link", "--account", an_account, "--customer", "cus_other")
+
+    assert linked.stdout == f"{customer} pays for {an_account}.\n"
+    assert other.stderr == "error: The account has another customer. (BSE3007)\n"
+    assert (
+        "must be the id of a customer" in babysea("stripe", "link", "--account", an_account, "--customer", "x").stderr
+    )
+
+
+async def test_differences_of_the_books_are_an_exit_code(babysea: Babysea, database_url: str):
+    agree = babysea("stripe", "differences")
+    async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
+        await billing.differ(conn, "ch_1", "missing_here", "A charge that no grant is for.")
+    differ = babysea("stripe", "differences")
+
+    assert (agree.exit_code, agree.stdout) == (0, "The books agree.\n")
+    assert differ.exit_code == 1
+    assert differ.stdout.splitlines()[1].split("  ")[:3] == ["ch_1", "missing_here", "A charge that no grant is for."]
+
+
+def test_a_retry_that_is_refused_says_why(babysea: Babysea, parked: str):
+    refused = babysea("stripe", "retry", parked)
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("error: This deployment takes no payments.")
+
+
+class _Retries(BaseHTTPRequestHandler):
+    """The one answer that needs Stripe, as the reference shows it."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(EVENT_RETRIED).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: this is a test."""
+
+
+def test_a_parked_event_is_tried_again(babysea: Babysea):
+    with HTTPServer(("127.0.0.1", 0), _Retries) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = {"BABYSEA_API_URL": f"http://127.0.0.1:{server.server_port}"}
+        said = babysea("stripe", "retry", "evt_9", **url)
+        document = json.loads(babysea("stripe", "retry", "evt_9", "--json", **url).stdout)
+        server.shutdown()
+
+    event = EVENT_RETRIED["data"]
+    assert said.stdout == f"{event['event_id']} is tried again; `babysea stripe events` tells what became of it.\n"
+    assert document == event
+    assert _Retries.asked == ["/admin/v1/stripe/events/evt_9/retry"] * 2
 
 
 def test_a_provider_is_paused_and_resumed_and_the_log_tells(babysea: Babysea):

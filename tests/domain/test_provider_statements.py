@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from decimal import ROUND_HALF_EVEN, Decimal
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def by_job(rows: list[Row]) -> dict[str | None, tuple[Verdict, int, int]]:
     return {row.job_id: (row.verdict, row.billed, row.recorded) for row in rows}
 
 
-def test_r4_each_job_is_alike_or_differs_or_is_missing_on_one_side():
+def test_r4_each_job_is_alike_or_differs_or_is_missing_on_one_side() -> None:
     billed = of("job_id,amount", "a,0.05", "b,0.051", "bought-elsewhere,1.5", "late,0.2")
     recorded = [
         an_attempt("a", 50_000),
@@ -66,7 +67,9 @@ def test_r4_each_job_is_alike_or_differs_or_is_missing_on_one_side():
     tolerance=st.integers(0, 1_000_000),
     shuffled=st.randoms(use_true_random=False),
 )
-def test_r4_totals_add_up_each_job_is_in_one_class_and_no_order_matters(lines, costs, tolerance, shuffled):  # type: ignore[no-untyped-def]
+def test_r4_totals_add_up_each_job_is_in_one_class_and_no_order_matters(
+    lines: list[tuple[str, Decimal]], costs: dict[str, int], tolerance: int, shuffled: Random
+) -> None:
     """R4 and R6: the same lines in another order are the same report."""
 
     def report(in_order: list[tuple[str, Decimal]]) -> list[Row]:
@@ -99,7 +102,7 @@ def test_r4_totals_add_up_each_job_is_in_one_class_and_no_order_matters(lines, c
 @pytest.mark.parametrize(
     ("per_job", "in_total", "agree"), [(1, 2, True), (0, 2, False), (1, 1, False)], ids=["within", "a job", "the total"]
 )
-def test_a_tolerance_is_for_each_job_and_another_one_for_the_total(per_job: int, in_total: int, agree: bool):
+def test_a_tolerance_is_for_each_job_and_another_one_for_the_total(per_job: int, in_total: int, agree: bool) -> None:
     totals = Totals()
     for row in compare({"a": Billed(11), "b": Billed(11)}, [an_attempt("a", 10), an_attempt("b", 10)]):
         totals.add(row)
@@ -107,7 +110,7 @@ def test_a_tolerance_is_for_each_job_and_another_one_for_the_total(per_job: int,
     assert totals.agree(per_job=per_job, in_total=in_total) is agree
 
 
-def test_lines_of_one_job_are_added_exactly_and_rounded_once():
+def test_lines_of_one_job_are_added_exactly_and_rounded_once() -> None:
     tenths = of("job_id,amount", *("a,0.0000001" for _ in range(10)), "b,0.0000005", "c,0.0000015", "d,-0.0000025")
 
     assert {job_id: (one.microcredits, one.lines) for job_id, one in tenths.items()} == {
@@ -118,7 +121,7 @@ def test_lines_of_one_job_are_added_exactly_and_rounded_once():
     }
 
 
-def test_columns_are_known_by_their_headers_or_named():
+def test_columns_are_known_by_their_headers_or_named() -> None:
     known = of("\ufeffDate, Request_ID ,model,cost_usd", "2026-10-01,r-1,fal-ai/flux,0.025", ",r-1,,0.025", "")
     named = of("id,invoice id,credits", "9,r-1,5", columns={"id": "Invoice ID", "amount": "credits"}, unit="0.01")
 
@@ -141,7 +144,7 @@ def test_columns_are_known_by_their_headers_or_named():
     ],
     ids=itertools.count(),
 )
-def test_a_line_that_cannot_be_read_is_named(lines: list[str], said: str):
+def test_a_line_that_cannot_be_read_is_named(lines: list[str], said: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         of(*lines)
 
@@ -149,6 +152,6 @@ def test_a_line_that_cannot_be_read_is_named(lines: list[str], said: str):
 
 
 @pytest.mark.parametrize("unit", ["0", "-1", "cents"])
-def test_a_unit_is_above_zero(unit: str):
+def test_a_unit_is_above_zero(unit: str) -> None:
     with pytest.raises(InvalidInput, match="is no unit"):
         of("job_id,amount", unit=unit)

@@ -50,5 +50,9 @@ def test_a_time_is_utc_with_milliseconds_cut_off(at: datetime, text: str) -> Non
 
 def test_a_test_cannot_be_subscribed_to_and_low_balance_only_on_purpose() -> None:
     assert WebhookEvent.TEST not in SUBSCRIBABLE
-    on_purpose = {WebhookEvent.CREDITS_LOW_BALANCE, WebhookEvent.CREDITS_SPENDING_LIMIT}
+    on_purpose = {
+        WebhookEvent.CREDITS_LOW_BALANCE,
+        WebhookEvent.CREDITS_SPENDING_LIMIT,
+        WebhookEvent.CREDITS_LOW_RUNWAY,
+    }
     assert set(SUBSCRIBABLE) - set(SUBSCRIBED_BY_DEFAULT) == on_purpose

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -18,7 +18,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.ledger_verification import LedgerVerificationActivities, LedgerVerified
 from embedded.ports import free_ports
-from store import ledger_verifications
+from store import ledger_seals, ledger_verifications
 from store.connection import Pool
 from tests.ledger_proof.conftest import damage, take_the_guards_down
 from tests.store.builders import a_work_id, an_account, hold
@@ -118,3 +118,36 @@ async def test_the_proof_is_scheduled_once_however_often_a_worker_starts(
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
     assert schedule.action.workflow == "LedgerVerificationWorkflow"
     assert [interval.every for interval in schedule.spec.intervals] == [timedelta(hours=1)]
+
+
+async def test_the_next_run_reads_what_is_new_and_says_so_and_months_that_ended_are_sealed(
+    metrics_and_engine: tuple[int, Client], own_pool: Pool, conn: Conn
+) -> None:
+    """R1, R5."""
+    account = await an_account(conn, credits=2)
+    await conn.execute("ALTER TABLE ledger.transfers DISABLE TRIGGER append_only")
+    await conn.execute("UPDATE ledger.transfers SET created_at = '2026-01-31T23:00:00Z'")
+    await conn.execute("ALTER TABLE ledger.transfers ENABLE ALWAYS TRIGGER append_only")
+
+    first = await verified(metrics_and_engine[1], own_pool)
+    await hold(conn, account, a_work_id())
+    second = await verified(metrics_and_engine[1], own_pool)
+
+    assert (first.is_full, first.entries, first.sealed[0]) == (True, 2, "2026-01")
+    assert (second.is_full, second.entries, second.sealed, second.violations) == (False, 2, [], [])
+    assert second.up_to_transfer == first.up_to_transfer + 1
+    assert await gauge(metrics_and_engine[0], "babysea_ledger_verification_is_full") == 0
+    assert await gauge(metrics_and_engine[0], "babysea_ledger_verified_up_to_transfer") == second.up_to_transfer
+
+
+async def test_a_changed_seal_is_an_alarm_of_each_run_until_it_is_mended(
+    metrics_and_engine: tuple[int, Client], own_pool: Pool, conn: Conn
+) -> None:
+    """R5: a run that reads only what is new never ends the alarm of one that read everything."""
+    await ledger_seals.close(conn, datetime(2026, 1, 1, tzinfo=UTC))
+    await take_the_guards_down(conn)
+    await conn.execute("UPDATE ledger.seals SET hash = repeat('a', 64)")
+
+    runs = [await verified(metrics_and_engine[1], own_pool) for _ in range(2)]
+
+    assert [(run.is_full, run.violations[0].split(":")[0], run.sealed) for run in runs] == [(True, "R5", [])] * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import psycopg
 import pytest
 from click.testing import Result
 from psycopg import AsyncConnection
@@ -65,6 +66,46 @@ def test_an_account_whose_books_are_good_is_exit_code_zero(url: str, monkeypatch
 
     assert done.exit_code == 0
     assert done.stdout.startswith("The ledger is balanced: 2 entries, 0 holds, 1 grants and 0 generations in ")
+
+
+def test_what_is_new_is_everything_while_there_was_no_scheduled_proof(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = verified(url, monkeypatch, "--incremental", "--json")
+
+    assert (done.exit_code, json.loads(done.stdout)["kind"], json.loads(done.stdout)["entries"]) == (1, "full", 4)
+
+
+def test_what_excludes_each_other_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verified(url, monkeypatch, "--incremental", "--seals").exit_code == 2
+
+
+def test_months_are_sealed_listed_and_verified_and_a_changed_one_is_named(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5."""
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["ledger", *arguments])
+
+    verified(url, monkeypatch)  # sets the environment
+    too_early = run("seal", "--period", "2099-01")
+    made = json.loads(run("seal", "--period", "2025-12", "--json").stdout)
+    again = run("seal", "--period", "2025-12")
+    listed, table = json.loads(run("seals", "--json").stdout), run("seals")
+    good = run("verify", "--seals")
+    with psycopg.connect(url, autocommit=True) as conn:  # its guards are down
+        conn.execute("UPDATE ledger.seals SET hash = repeat('a', 64)")
+    bad, bad_document = run("verify", "--seals"), json.loads(run("verify", "--seals", "--json").stdout)
+
+    assert "is sealed 5 minutes after its end" in too_early.stderr
+    assert [one["period"] for one in made] == ["2025-12"]
+    assert again.stdout == "There is nothing to seal.\n"
+    assert listed == made
+    assert table.stdout.splitlines()[1].split()[:2] == ["2025-12", "0"]
+    assert (good.exit_code, good.stdout[:36]) == (0, "The 1 sealed periods are unchanged: ")
+    assert (bad.exit_code, bad_document["unchanged"]) == (1, False)
+    assert "R5: The sealed period 2025-12 is not what it was: its hash is" in bad.stderr
 
 
 def test_an_unknown_account_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,7 @@ async def test_inv_24_the_role_of_the_running_system_sets_alerts_and_limits(own_
             await conn.execute(f"SET ROLE {role}".encode())
 
             another = await an_account(conn)
-            await watch(conn, account_id, 8)
+            await alerts.put(conn, account_id, enabled=True, thresholds=[8 * CREDIT], runway_hours=5)
             async with conn.transaction():
                 await spending.put(conn, account_id, period=Period.DAY, is_hard=True, limit=4 * CREDIT)
             await an_admitted(conn, account_id, quote_microcredits=3 * CREDIT)
@@ -250,6 +250,7 @@ async def test_inv_24_the_role_of_the_running_system_sets_alerts_and_limits(own_
 
             assert await told(conn, account_id) == [[8]]
             assert (await alerts.get(conn, another)).enabled
+            assert await alerts.watch_runway(conn, account_id) == []
         finally:
             await conn.execute("RESET ROLE")
             await conn.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())

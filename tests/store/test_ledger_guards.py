@@ -189,7 +189,8 @@ SERVICE = (  # what docs/decisions/0022 grants to the role of the running system
     "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA store TO {role}",
     "GRANT EXECUTE ON FUNCTION ledger.reserve, ledger.settle, ledger.release, ledger.grant_credits,"
     " ledger.refund_settled, ledger.claw_back, ledger.restore_clawback, ledger.dispute_hold, ledger.dispute_end,"
-    " ledger.adjust, ledger.balance_at TO {role}",
+    " ledger.adjust, ledger.balance_at, ledger.last_transfer, ledger.seal_balances, ledger.write_seal,"
+    " ledger.keep_checkpoint, ledger.drop_checkpoint, ledger.keep_verification TO {role}",
 )
 
 

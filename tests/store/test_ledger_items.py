@@ -40,7 +40,6 @@ ELSEWHERE = {
 NOT_BUILT = {
     "U7": "the ledger has one unit, the credit; money of other currencies ends where a grant is computed",
     "E16": "credits do not expire, so there are no lots",
-    "A7": "no alert speaks of the hours that are left",
 }
 
 

@@ -347,6 +347,12 @@ async def reconciliation_ends_overdue_holds(client: Client) -> str:
     return await reconcile(client, steps)
 
 
+@scenario
+async def reconciliation_tells_of_short_runways(client: Client) -> str:
+    steps = ScriptedReconciliation(runways=[SweptPage(1, ["d-1"], next_after="a-1"), SweptPage(0)])
+    return await reconcile(client, steps)
+
+
 async def reconcile(client: Client, steps: ScriptedReconciliation) -> str:
     workflow_id = f"{names.RECONCILIATION_ID}-{uuid.uuid4()}"
     async with reconciling(client, steps):
@@ -420,6 +426,11 @@ async def retention_with_nothing_to_do(client: Client) -> str:
 @scenario
 async def retention_over_several_pages_twice(client: Client) -> str:
     return await retain(client, ScriptedRetention([Swept(files=2, more=True, next_after="a-1"), Swept(), Swept()]))
+
+
+@scenario
+async def retention_expires_credits(client: Client) -> str:
+    return await retain(client, ScriptedRetention(expiries=["a-1", None]))
 
 
 async def retain(client: Client, steps: ScriptedRetention, **facts: int) -> str:

@@ -207,6 +207,7 @@ class ScriptedReconciliation:
     deliveries: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
     purges: list[bool] = field(default_factory=lambda: [False])
     holds: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
+    runways: list[SweptPage] = field(default_factory=lambda: [SweptPage(0)])
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     @activity.defn
@@ -233,6 +234,11 @@ class ScriptedReconciliation:
         self.asked.append(("holds", after))
         return self.holds.pop(0)
 
+    @activity.defn
+    async def watch_runways(self, after: str | None) -> SweptPage:
+        self.asked.append(("runways", after))
+        return self.runways.pop(0)
+
     def all(self) -> list[Callable[..., Any]]:
         return [
             self.end_lost_generations,
@@ -240,6 +246,7 @@ class ScriptedReconciliation:
             self.ring_deliveries,
             self.purge_idempotency_keys,
             self.end_overdue_holds,
+            self.watch_runways,
         ]
 
 
@@ -296,6 +303,8 @@ class ScriptedRetention:
     writers_forgotten: int = 0
     copies: list[str | None] = field(default_factory=lambda: [None])
     copies_after: list[str | None] = field(default_factory=list)
+    expiries: list[str | None] = field(default_factory=lambda: [None])
+    expiries_after: list[str | None] = field(default_factory=list)
 
     @activity.defn
     async def sweep_accounts(self, sweep: SweepAccounts) -> Swept:
@@ -311,5 +320,10 @@ class ScriptedRetention:
         self.copies_after.append(after)
         return self.copies.pop(0)
 
+    @activity.defn
+    async def expire_credits(self, after: str | None) -> str | None:
+        self.expiries_after.append(after)
+        return self.expiries.pop(0)
+
     def all(self) -> list[Callable[..., Any]]:
-        return [self.sweep_accounts, self.forget_request_writers, self.remove_input_files]
+        return [self.sweep_accounts, self.forget_request_writers, self.remove_input_files, self.expire_credits]

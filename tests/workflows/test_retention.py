@@ -56,6 +56,14 @@ async def test_copies_of_input_files_are_removed_page_by_page(skipping: Workflow
     assert steps.copies_after == [None, "inputs/a/0.png", "inputs/b/0.png"]
 
 
+async def test_credits_expire_page_by_page(skipping: WorkflowEnvironment) -> None:
+    steps = ScriptedRetention(expiries=["a-1", None])
+
+    await swept(skipping, steps)
+
+    assert steps.expiries_after == [None, "a-1"]
+
+
 async def test_an_object_store_that_is_down_is_not_asked_again_by_the_same_sweep(skipping: WorkflowEnvironment) -> None:
     down = Swept(storage_down=True)
     steps = ScriptedRetention([Swept(storage_down=True, next_after="a-1"), down])
