@@ -1,7 +1,8 @@
 """Reserve and settle as pairs, beside pgbench's simple update: the same server, the same run, the same eight clients.
 
 pgbench itself does both, with prepared statements and its own two threads: nothing of ours runs in the client. A pair
-is two transactions, each committed and flushed: the ledger's `reserve`, then its `settle` of all of it.
+is what `store.ledger` sends for a reservation and its settlement of all of it, each flushed before it is answered.
+Slices are short, and each of pairs stands between two of simple updates: what else the machine does falls on both.
 """
 
 from __future__ import annotations
@@ -22,21 +23,24 @@ from store.ledger import check
 from store.migrate import migrate
 
 CLIENTS = 8
+SLICE_S = 2
 ACCOUNTS = 1000
 _CREDITS = 10**15
 
 _PAIR = """\\set work random(1, 4611686018427387900)
 \\set account random(1, {accounts})
-SELECT ledger.reserve(lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000,
-                      '2026-11', now() + interval '1 hour');
-SELECT ledger.settle(lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000);
+CALL ledger.reserve_and_flush(lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000,
+                              '2026-11', now() + interval '1 hour', NULL, NULL);
+CALL ledger.settle_and_flush(lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000,
+                             NULL);
 """
 
 
 async def measure(folder: Path, console: Console, *, rounds: int, seconds: float) -> dict[str, float]:
-    """Medians over the rounds of pairs per second, and of their ratios to simple updates within a round.
+    """Medians over all slices of pairs per second, and of their ratios to the simple updates before and after.
 
-    The server is one of its own: pgbench's tables and its load stay out of the stack that the other parts measure.
+    Each case is measured for about `rounds * seconds`. The server is one of its own: pgbench's tables and its load stay
+    out of the stack that the other parts measure.
     Raises RuntimeError when a pair failed or the books do not balance afterwards.
     """
     server = EmbeddedPostgres(folder / "ledger-bench")
@@ -80,15 +84,17 @@ def _measure(url: str, folder: Path, console: Console, rounds: int, seconds: flo
         scripts[case].write_text(_PAIR.format(accounts=accounts))
 
     found: dict[str, list[float]] = {}
-    for number in range(rounds):
-        simple, _ = _load(plain, "--skip-some-updates", seconds=seconds)
-        found.setdefault("ledger.simple_updates_per_s", []).append(simple)
+    before, _ = _load(plain, "--skip-some-updates")
+    for number in range(max(1, round(rounds * seconds / SLICE_S))):
         for case, script in scripts.items():
-            pairs, wal_bytes = _load(books, f"--file={script}", seconds=seconds)
+            pairs, wal_bytes = _load(books, f"--file={script}")
+            after, _ = _load(plain, "--skip-some-updates")
+            simple, before = (before + after) / 2, after
+            found.setdefault("ledger.simple_updates_per_s", []).append(after)
             found.setdefault(f"ledger.{case}_pairs_per_s", []).append(pairs)
             found.setdefault(f"ledger.{case}_vs_pgbench", []).append(pairs / simple)
             found.setdefault(f"ledger.{case}_wal_bytes", []).append(wal_bytes)
-            console.print(f"round {number + 1}, {case}: {pairs:.0f} pairs, {simple:.0f} simple updates per second")
+            console.print(f"slice {number + 1}, {case}: {pairs:.0f} pairs, {simple:.0f} simple updates per second")
     figures = {name: median(values) for name, values in found.items()}
     return figures | {"ledger.checked_transfers_per_s": _checked(books)}
 
@@ -107,8 +113,8 @@ def _open_accounts(url: str) -> None:
         )
 
 
-def _load(url: str, *what: str, seconds: float) -> tuple[float, float]:
-    """Transactions of pgbench per second, and bytes of write-ahead log for each."""
+def _load(url: str, *what: str) -> tuple[float, float]:
+    """One slice: transactions of pgbench per second, and bytes of write-ahead log for each."""
     with psycopg.connect(url, autocommit=True) as conn:
         before = _log_position(conn)
         said = _pgbench(
@@ -117,7 +123,7 @@ def _load(url: str, *what: str, seconds: float) -> tuple[float, float]:
             "--protocol=prepared",
             f"--client={CLIENTS}",
             "--jobs=2",
-            f"--time={max(1, round(seconds))}",
+            f"--time={SLICE_S}",
             *what,
         )
         written = _log_position(conn) - before

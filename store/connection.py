@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.abc import PQGen
 from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.pq import TransactionStatus
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic_core import from_json
@@ -99,6 +100,11 @@ async def single(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
             yield conn
         finally:
             await pool.putconn(conn)
+
+
+def commits_itself(conn: AsyncConnection[Any]) -> bool:
+    """Whether the next statement is a transaction of its own, and so may be a procedure that commits."""
+    return conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
 
 
 @contextmanager

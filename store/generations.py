@@ -1,7 +1,7 @@
 """Generations from admission to their end, as the database keeps them.
 
-`admit` and `finish` are one statement each. They, and `abandon`, may be repeated: once is enough, and a repeat answers
-as the first time.
+`admit` and `finish` are one statement each, and outside of a transaction they let a busy account go before the disk has
+answered (decision 0025). They, and `abandon`, may be repeated: once is enough, and a repeat answers as the first time.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from domain.generation import (
 )
 from domain.pricing import text_from_microcredits
 from store import spending, sql
+from store.connection import commits_itself
 from store.generation_record import GenerationRecord, record_of
 
 HOLD_MARGIN_S = 3600  # the hold outlives the deadlines of all candidates by this
@@ -68,7 +69,7 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
         "decision": Jsonb(asdict(request.decision)) if request.decision else None,
     }
     try:
-        cursor = await conn.execute(_QUERIES["admit"], parameters)
+        cursor = await conn.execute(_QUERIES["admit_and_flush" if commits_itself(conn) else "admit"], parameters)
     except ForeignKeyViolation as violation:
         raise AccountNotFound("There is no such account.") from violation
     except DataError as error:
@@ -147,11 +148,11 @@ async def finish(conn: AsyncConnection[Any], outcome: Outcome, *, output_urls: l
         "deviations": Jsonb([asdict(deviation) for deviation in outcome.deviations]),
     }
     try:
-        cursor = await conn.execute(_QUERIES["finish"], parameters)
+        cursor = await conn.execute(_QUERIES["finish_and_flush" if commits_itself(conn) else "finish"], parameters)
     except IntegrityError as violation:
         raise InternalError("The generation cannot end like this.") from violation
     row = await cursor.fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         return await _ended_as(conn, outcome)
     status, deliveries, credits_released = row
     return Finished(status=GenerationStatus(status), deliveries=deliveries, credits_released=credits_released)

@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 
 from domain.errors import AccountNotFound, InvalidInput, ParameterOutOfRange
 from store import sql
+from store.connection import commits_itself
 
 AMOUNT_MAX_MICROCREDITS = 10**15  # one billion credits; checked before any arithmetic
 KEY_BYTES_MAX = 255
@@ -181,7 +182,7 @@ async def reserve(
     """
     word = await _word(
         conn,
-        "reserve",
+        "reserve_and_flush" if commits_itself(conn) else "reserve",
         {
             "account_id": account_id,
             "work_id": work_id,
@@ -208,7 +209,8 @@ async def settle(
         "try_number": try_number,
         "amount": checked_amount(amount, at_least=0),
     }
-    return Settled(await _word(conn, "settle", parameters))
+    name = "settle_and_flush" if commits_itself(conn) else "settle"
+    return Settled(await _word(conn, name, parameters))
 
 
 async def release(

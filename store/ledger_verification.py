@@ -142,7 +142,7 @@ class Run:
 
     def rarer(self) -> tuple[Callable[[], Awaitable[Violation | None]], ...]:
         """The passes over what happens seldom: cheap for one account, however long its history is."""
-        return (self.grants, self.operations, self.payments)
+        return (self.grants, self.operations, self.payments, self.lots)
 
     async def estimate(self) -> None:
         if self._one_account:

@@ -122,20 +122,21 @@ BEGIN
       FROM (SELECT * FROM ledger.lots WHERE account_id = p_account_id AND granted_by >= since
              ORDER BY expires_at, granted_by) AS lot;
     FOR moved IN
-        WITH movement AS MATERIALIZED (
-            SELECT transfer_id, operation::text AS operation, debit = 'available' AS is_taken, amount_micros AS amount,
-                   debit_balance_micros AS left_available, key, cause IS NOT DISTINCT FROM 'canceled' AS is_canceled,
-                   work_id, try_number
-              FROM ledger.transfers
-             WHERE account_id = p_account_id AND transfer_id >= since AND 'available' IN (debit, credit)
-        ),
-        giving AS (
-            SELECT work_id, try_number, row_number() OVER () AS place
-              FROM movement JOIN ledger.holds AS hold USING (work_id, try_number)
-             WHERE operation = 'reserve' AND hold.account_id = p_account_id
-               AND (hold.state = 'held' OR hold.released_micros > 0 OR hold.corrected_at IS NOT NULL)
-        )
-        SELECT movement.*, giving.place FROM movement LEFT JOIN giving USING (work_id, try_number) ORDER BY transfer_id
+        SELECT *, max(nth) OVER (PARTITION BY work_id, try_number) AS place
+          FROM (SELECT *, CASE WHEN may_give THEN count(*) FILTER (WHERE may_give) OVER (ORDER BY transfer_id) END AS nth
+                  FROM (SELECT transfer_id, operation::text AS operation, debit = 'available' AS is_taken,
+                               amount_micros AS amount, debit_balance_micros AS left_available, key,
+                               cause IS NOT DISTINCT FROM 'canceled' AS is_canceled, work_id, try_number,
+                               operation = 'reserve' AND (
+                                   SELECT hold.state = 'held' OR hold.released_micros > 0 OR hold.corrected_at IS NOT NULL
+                                     FROM ledger.holds AS hold
+                                    WHERE (hold.account_id, hold.work_id, hold.try_number)
+                                        = (transfer.account_id, transfer.work_id, transfer.try_number)) AS may_give
+                          FROM ledger.transfers AS transfer
+                         WHERE account_id = p_account_id AND transfer_id >= since AND 'available' IN (debit, credit)
+                        OFFSET 0  -- so that each hold is looked up once
+                       ) AS movement) AS numbered
+         ORDER BY transfer_id
     LOOP
         rest := moved.amount;
         base := (moved.place - 1) * (cardinality(still) + 1) + 1;

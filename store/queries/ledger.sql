@@ -2,8 +2,15 @@
 SELECT ledger.reserve(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
                       %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text);
 
+-- name: reserve_and_flush
+CALL ledger.reserve_and_flush(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
+                              %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text, NULL);
+
 -- name: settle
 SELECT ledger.settle(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint);
+
+-- name: settle_and_flush
+CALL ledger.settle_and_flush(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint, NULL);
 
 -- name: release
 SELECT ledger.release(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(reason)s::text);

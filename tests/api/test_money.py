@@ -18,7 +18,7 @@ from api.admin import costs as costs_shapes
 from api.admin import money_schemas as shapes
 from api.admin import schemas as admin_shapes
 from api.admin import statement as statement_routes
-from store import accounts, alerts, attempts, generations, ledger
+from store import accounts, alerts, attempts, generations, ledger, lots
 from store.connection import Pool, single
 from tests.api.conftest import Customer, NewCustomer, generate
 from tests.api.reading import data_of, page_of, refusal_of
@@ -401,3 +401,51 @@ async def test_margins_are_sums_of_their_columns(admin: Admin, pool: Pool):
 )
 async def test_costs_that_cannot_be_read_are_refused(admin: Admin, path: str, query: dict[str, str], code: str):
     assert refusal_of(await admin("GET", path, **query))["code"] == code
+
+
+# --- credits that expire ------------------------------------------------------------------------------------------
+
+
+async def test_e16_a_promotion_that_expires_is_granted_once_and_shown(admin: Admin, pool: Pool):
+    account_id = await an_account(pool, credits=1)
+    path = f"/accounts/{account_id}/credits"
+    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    body = {"amount": 5, "key": f"promo:{account_id}", "source": "promotion", "expires_at": expires_at.isoformat()}
+
+    made = [data_of(await admin("POST", f"{path}/grants", body), admin_shapes.Granted)["result"] for _ in range(2)]
+    other = await admin("POST", f"{path}/grants", body | {"expires_at": "2999-01-01T00:00:00Z"})
+    async with single(pool) as conn:
+        await lots.expire(conn, account_id, by=expires_at)
+    (lot,) = page_of(await admin("GET", f"{path}/lots"), admin_shapes.LotList)["lots"]
+    period = {"from": "2026-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z"}
+    shown = (await admin("GET", f"/accounts/{account_id}/statement", **period)).json()["data"]
+
+    assert made == ["granted", "already_granted"]
+    assert (other.status_code, "key" in refusal_of(other)["message"]) == (409, True)
+    assert (lot["state"], lot["granted"], lot["left"], lot["spent"], lot["burned"]) == ("expired", 5, 0, 0, 5)
+    assert datetime.fromisoformat(lot["expires_at"]) == expires_at
+    last = shown["entries"][-1]
+    assert (last["operation"], last["amount"], last["key"]) == ("burn", "-5", f"lot:{lot['lot_id']}:expired")
+    assert shown["closing"]["available"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"expires_at": "2026-01-01T00:00:00Z"}, "expires_at", id="past"),
+        pytest.param({"expires_at": "2999-01-01"}, "expires_at", id="no offset"),
+        pytest.param({"expires_at": "soon"}, "expires_at", id="no time"),
+        pytest.param({"source": "payment"}, "source", id="paid for"),
+        pytest.param({"source": "adjustment"}, "source", id="by hand"),
+    ],
+)
+async def test_e16_an_expiry_that_cannot_be_is_refused(admin: Admin, pool: Pool, changes: dict[str, Any], field: str):
+    account_id = await an_account(pool)
+    body = {"amount": 5, "key": account_id, "source": "promotion", "expires_at": "2999-01-01T00:00:00Z"} | changes
+
+    refused = await admin("POST", f"/accounts/{account_id}/credits/grants", body)
+
+    assert refused.status_code == 400
+    assert field in refused.text
+    async with single(pool) as conn:
+        assert (await ledger.balance(conn, account_id)).available == 0

@@ -113,7 +113,7 @@ async def test_u7_the_ledger_has_no_place_for_another_code(conn: Conn) -> None:
     cursor = await conn.execute(
         "SELECT table_name || '.' || column_name FROM information_schema.columns"
         " WHERE table_schema = 'ledger' AND (column_name ~ 'currency|minor|unit|rate'"
-        "       OR column_name ~ 'amount|balance|granted_m' AND column_name !~ '_micros$')"
+        "       OR column_name ~ '(amount|balance)(_|$)' AND column_name !~ '_micros$')"
         " UNION ALL SELECT proname FROM pg_proc"
         " WHERE pronamespace = 'ledger'::regnamespace AND array_to_string(proargnames, ' ') ~ 'currency|minor|rate'"
     )

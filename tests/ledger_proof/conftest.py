@@ -36,7 +36,7 @@ async def conn(own_pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
 
 async def take_the_guards_down(conn: AsyncConnection[Any]) -> None:
     """Triggers and checks, as only an owner can who is set on it."""
-    ledger_tables = ("transfers", "books", "holds", "grants", "keyed_operations", "seals", "sealed_balances")
+    ledger_tables = ("transfers", "books", "holds", "grants", "keyed_operations", "lots", "seals", "sealed_balances")
     for table in (*(f"ledger.{name}" for name in ledger_tables), "store.generations"):
         await conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")  # type: ignore[arg-type]
         cursor = await conn.execute(

@@ -133,7 +133,7 @@ async def test_the_border_waits_for_a_transfer_that_is_on_its_way(own_url: str, 
 
 # --- damage after the checkpoint --------------------------------------------------------------------------------------
 
-TABLES = ("ledger.transfers", "ledger.books", "ledger.holds", "ledger.grants", "ledger.keyed_operations")
+TABLES = ("ledger.transfers", "ledger.books", "ledger.holds", "ledger.grants", "ledger.keyed_operations", "ledger.lots")
 
 
 @pytest.fixture(scope="module")

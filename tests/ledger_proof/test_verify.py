@@ -173,8 +173,7 @@ KINDS = {
         r"The adjustment balance of account {account} stands at 0 micro-credits after 0 entries; its entries are 2",
     ),
     "credits were moved from one book to another": (
-        "UPDATE ledger.books SET held_micros = held_micros + CASE shard WHEN 3 THEN 1 WHEN 4 THEN -1 ELSE 0 END"
-        " WHERE mine AND shard IN (3, 4)",
+        "INSERT INTO ledger.books (account_id, shard, held_micros) VALUES (%(account)s, 3, 1), (%(account)s, 4, -1)",
         "INV-4",
         r"The held balance \(part 3\) of account {account} stands at",
     ),

@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from domain.errors import DatabaseUnavailable
@@ -17,7 +19,7 @@ from embedded.postgres import EmbeddedPostgres, EmbeddedPostgresFailed
 from store import attempts, generations, ledger
 from store.connection import Pool, open_pool, single, transaction
 from store.migrate import migrate
-from tests.store.builders import CREDIT, a_job, an_account, an_intent, cancellation, standing, success
+from tests.store.builders import CREDIT, a_job, a_work_id, an_account, an_intent, cancellation, standing, success
 from tests.support.requests import a_request
 
 STREAMS = 6
@@ -110,6 +112,84 @@ async def under_way(streams: list[asyncio.Task[None]], walked: list[str]) -> Non
         broken, _ = await asyncio.wait(streams, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
         if broken:
             return
+
+
+@pytest.fixture
+def books() -> Iterator[Books]:
+    """An account that is busy, on a server that flushes only what a commit waits for."""
+    with tempfile.TemporaryDirectory(prefix="bs-") as root:
+        server = EmbeddedPostgres(Path(root) / "pg", settings={"fsync": "off"})  # kills lose nothing that was written
+        books = Books(server)
+        books.start()
+        yield books
+        books.kill()
+
+
+class Books:
+    account_id = "00000000-0000-4000-8000-000000000001"
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.server = server
+        migrate(server.start())
+        with psycopg.connect(server.url, autocommit=True) as conn:
+            conn.execute("INSERT INTO store.accounts (account_id, name) VALUES (%s, 'busy')", [self.account_id])
+            conn.execute("SELECT ledger.grant_credits(%s, 100, 'payment', 'paid', NULL)", [self.account_id])
+        server.stop()
+
+    def start(self) -> None:
+        """Start, stop the process that flushes behind everybody's back, and make the account busy."""
+        self.conn = psycopg.connect(self.server.start(), autocommit=True)
+        (self.walwriter,) = self._one("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+        os.kill(self.walwriter, signal.SIGSTOP)
+        for _ in range(6):
+            self.reserve_and_flush(a_work_id())
+
+    def kill(self) -> None:
+        kill(self.server)
+        os.kill(self.walwriter, signal.SIGKILL)
+        self.conn.close()
+
+    def reserve(self, work_id: str) -> str:
+        """As whoever knows of no flush afterwards."""
+        return str(self._one("SELECT ledger.reserve(%s, %s, 1, 1, 'p', now())", self.account_id, work_id)[0])
+
+    def reserve_and_flush(self, work_id: str) -> str:
+        call = "CALL ledger.reserve_and_flush(%s::uuid, %s::uuid, 1, 1::bigint, 'p', now(), NULL, NULL)"
+        return str(self._one(call, self.account_id, work_id)[0])
+
+    def reserve_and_die_before_the_flush(self, work_id: str) -> None:
+        """What that procedure does until its first commit."""
+        with self.conn.transaction():
+            self._one("SELECT set_config('ledger.flushes_after', 'on', true)")
+            assert self.reserve(work_id) == "held"
+
+    def _one(self, query: str, *parameters: object) -> tuple[Any, ...]:
+        row = self.conn.execute(query.encode(), parameters).fetchone()
+        assert row is not None
+        return row
+
+
+async def test_k1_a_commit_that_was_not_flushed_yet_was_not_answered_either(books: Books) -> None:
+    """Of a busy account. It may be lost; its repeat holds once. What was answered is there, first or repeated."""
+    lost, kept, answered = a_work_id(), a_work_id(), a_work_id()
+    books.reserve_and_die_before_the_flush(lost)
+    books.kill()
+    books.start()
+    assert books.reserve(lost) == "held"
+    assert books.reserve(lost) == "already_held"
+
+    books.reserve_and_die_before_the_flush(kept)
+    assert books.reserve(kept) == "already_held"  # told of what is not on disk: by telling, it gets there
+    books.kill()
+    books.start()
+    assert books.reserve(kept) == "already_held"
+
+    assert books.reserve_and_flush(answered) == "held"
+    books.kill()
+    books.start()
+    assert books.reserve(answered) == "already_held"
+    async with await psycopg.AsyncConnection.connect(books.server.url, autocommit=True) as conn:
+        assert await ledger.check(conn) == []
 
 
 async def test_a_second_server_on_the_same_folder_says_so(server: EmbeddedPostgres) -> None:

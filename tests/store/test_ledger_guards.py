@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -52,6 +53,7 @@ async def work(conn: Conn, account_id: str) -> str:
         "TRUNCATE ledger.grants",
         "UPDATE ledger.books SET available_micros = available_micros + 1",
         "UPDATE ledger.books SET available_entries = 0",
+        "UPDATE ledger.books SET frozen = true",
         "DELETE FROM ledger.books",
         "TRUNCATE ledger.books",
         "INSERT INTO ledger.books (account_id, shard, available_micros) VALUES (gen_random_uuid(), 0, 5)",
@@ -154,6 +156,17 @@ async def test_an_impossible_transfer_is_refused(conn: Conn, account_id: str, ch
         await insert(conn, **({"account_id": account_id} | changes))
 
 
+async def test_a_stamp_alone_does_not_double_a_movement(conn: Conn, account_id: str) -> None:
+    """INV-8: what passes as a statement of the ledger's own meets the key all the same."""
+    work = a_work_id()
+    await hold(conn, account_id, work)
+    facts: dict[str, Any] = {"transfer_id": 1, "debit_number": 9, "debit_balance_micros": 0, "credit_number": 9}
+    facts |= {"credit_balance_micros": 0, "created_at": "2001-01-01"}
+
+    with pytest.raises(errors.UniqueViolation):
+        await insert(conn, account_id=account_id, work_id=work, stamped=True, **facts)
+
+
 async def test_a_hold_moves_only_once_in_each_way(conn: Conn, account_id: str) -> None:
     """INV-8, INV-9: whatever the functions might do, the keys say no."""
     work = a_work_id()
@@ -190,7 +203,10 @@ SERVICE = (  # what docs/decisions/0022 grants to the role of the running system
     "GRANT EXECUTE ON FUNCTION ledger.reserve, ledger.settle, ledger.release, ledger.grant_credits,"
     " ledger.refund_settled, ledger.claw_back, ledger.restore_clawback, ledger.dispute_hold, ledger.dispute_end,"
     " ledger.adjust, ledger.balance_at, ledger.last_transfer, ledger.seal_balances, ledger.write_seal,"
-    " ledger.keep_checkpoint, ledger.drop_checkpoint, ledger.keep_verification TO {role}",
+    " ledger.keep_checkpoint, ledger.drop_checkpoint, ledger.keep_verification, ledger.grant_until, ledger.expire_lots,"
+    " ledger.left_of_lots TO {role}",
+    "GRANT EXECUTE ON PROCEDURE ledger.reserve_and_flush, ledger.settle_and_flush TO {role}",
+    "GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA store TO {role}",
 )
 
 
@@ -204,6 +220,7 @@ async def test_inv_24_the_service_moves_credits_by_operations_and_by_nothing_els
         "TRUNCATE ledger.keyed_operations",
         "SELECT ledger.apply_rarer_transfer(NULL)",
         "SELECT ledger.repay(gen_random_uuid(), 1, 'k')",
+        "SELECT ledger.settle_the_long_way(gen_random_uuid(), gen_random_uuid(), 1, 1)",
         "ALTER TABLE ledger.transfers DISABLE TRIGGER append_only",
     ]
     async with await AsyncConnection.connect(own_url, autocommit=True) as conn:
@@ -228,14 +245,25 @@ async def test_inv_24_the_service_moves_credits_by_operations_and_by_nothing_els
 
 
 async def test_every_function_pins_where_names_are_looked_up(conn: Conn) -> None:
-    """INV-25: the catalogue first, a caller's temporary schema last."""
+    """INV-25: the catalogue first, a caller's temporary schema last.
+
+    A procedure that commits can have no path of its own: it has its caller's rights, and writes all names in full.
+    """
     cursor = await conn.execute(
         "SELECT oid::regprocedure::text FROM pg_proc"
         " WHERE pronamespace IN ('ledger'::regnamespace, 'store'::regnamespace)"
         " AND NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']"
+        " AND (prokind <> 'p' OR prosecdef)"
     )
-
     assert await cursor.fetchall() == []
+
+    cursor = await conn.execute(
+        "SELECT prosrc FROM pg_proc WHERE prokind = 'p' AND pronamespace = 'ledger'::regnamespace"
+    )
+    bodies = [row[0] for row in await cursor.fetchall()]
+    assert bodies
+    for called in (name for body in bodies for name in re.findall(r"([\w.]+)\(", body)):
+        assert called.startswith(("pg_catalog.", "ledger.")), called
 
 
 # --- what check() finds -------------------------------------------------------------------------------------------

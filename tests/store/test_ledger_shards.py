@@ -1,24 +1,39 @@
-"""Busy accounts: their holds are spread over many books, and nothing else is different."""
+"""Busy accounts, which do not wait for the disk with their row locked; and the holds that are still kept in shards."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
-from store import ledger
+from store import accounts, generations, ledger
 from store.connection import Pool, open_pool, single
-from store.ledger import AccountKind, Released, Reserved, Settled
+from store.ledger import AccountKind, Refunded, Released, Reserved, Settled
 from store.migrate import files, migrate
-from tests.store.builders import CREDIT, a_work_id, an_account, hold, let_go, settle, standing
+from tests.store.builders import (
+    CREDIT,
+    SOON,
+    a_work_id,
+    an_account,
+    freeze,
+    give,
+    hold,
+    let_go,
+    settle,
+    standing,
+    success,
+)
 from tests.support.postgres import fresh_database
+from tests.support.requests import a_request
 
 Conn = AsyncConnection[Any]
+HOT = 4  # movements, each soon after the one before
 
 
 @pytest.fixture(scope="module")
@@ -30,52 +45,90 @@ async def pool() -> AsyncIterator[Pool]:
     await pool.close()
 
 
-async def shards_of(conn: Conn, account_id: str) -> set[int]:
-    cursor = await conn.execute("SELECT DISTINCT shard FROM ledger.holds WHERE account_id = %s", [account_id])
-    return {row[0] for row in await cursor.fetchall()}
+async def a_busy_account(conn: Conn, credits: int = 50) -> str:
+    account = await an_account(conn, credits=credits)
+    for _ in range(HOT):
+        await hold(conn, account, a_work_id())
+    return account
 
 
-async def test_a_busy_account_is_spread_and_a_calm_one_is_not(pool: Pool) -> None:
+async def value(conn: Conn, query: str, *parameters: object) -> Any:
+    row = await (await conn.execute(query.encode(), parameters)).fetchone()
+    assert row is not None
+    return row[0]
+
+
+async def waits_for_the_disk(conn: Conn, account_id: str, *, asked: bool) -> bool:
+    """Of a reservation, and of the settlement after it: they agree."""
+    work = a_work_id()
+    async with conn.transaction():
+        if asked:
+            await conn.execute("SELECT set_config('ledger.flushes_after', 'on', true)")
+        assert await hold(conn, account_id, work) is Reserved.HELD
+        reserved = await value(conn, "SHOW synchronous_commit")
+    async with conn.transaction():
+        if asked:
+            await conn.execute("SELECT set_config('ledger.flushes_after', 'on', true)")
+        assert await settle(conn, account_id, work) is Settled.SETTLED
+        settled = await value(conn, "SHOW synchronous_commit")
+    assert reserved == settled
+    return bool(reserved == "on")
+
+
+async def test_only_a_busy_account_of_a_caller_that_flushes_does_not_wait_for_the_disk(pool: Pool) -> None:
     async with single(pool) as conn:
-        busy, calm = await an_account(conn, credits=100), await an_account(conn, credits=1)
-        for _ in range(40):
-            await hold(conn, busy, a_work_id())
-        for _ in range(30):  # transactions of others
-            await settle(conn, busy, a_work_id())
-            await an_account(conn)
-        for _ in range(40):
+        busy, calm = await a_busy_account(conn), await an_account(conn, credits=10)
+
+        assert not await waits_for_the_disk(conn, busy, asked=True)
+        assert await waits_for_the_disk(conn, busy, asked=False)
+        assert await waits_for_the_disk(conn, calm, asked=True)
+        assert await value(conn, "SHOW synchronous_commit") == "on"
+
+
+async def test_an_account_that_paused_is_calm_again(pool: Pool) -> None:
+    async with single(pool) as conn:
+        account = await a_busy_account(conn)
+        for _ in range(64):  # transactions of others
             await conn.execute("SELECT pg_current_xact_id()")
-        await hold(conn, calm, a_work_id())
 
-        assert len(await shards_of(conn, busy) - {0}) > 4
-        assert await shards_of(conn, calm) == {0}
+        assert await waits_for_the_disk(conn, account, asked=True)
 
 
-async def test_every_end_of_a_hold_moves_the_book_of_its_shard(pool: Pool) -> None:
-    """INV-2, INV-5 by shard; recomputed from the entries after the module."""
+async def test_a_step_that_flushes_afterwards_cannot_be_a_part_of_a_transaction(pool: Pool) -> None:
+    """Else what came before it would be committed by it, and what came after it would be answered unflushed."""
     async with single(pool) as conn:
-        account = await an_account(conn, credits=100)
-        for number in range(60):
-            work = a_work_id()
-            assert await hold(conn, account, work, CREDIT) is Reserved.HELD
-            match number % 5:
-                case 0:
-                    assert await settle(conn, account, work, CREDIT) is Settled.SETTLED
-                case 1:
-                    assert await settle(conn, account, work, CREDIT // 4) is Settled.SETTLED
-                case 2:
-                    assert await let_go(conn, account, work) is Released.RELEASED
-                case 3:
-                    await let_go(conn, account, work)
-                    assert await settle(conn, account, work, CREDIT) is Settled.RECOLLECTED
-                case 4:
-                    assert await settle(conn, account, work, 0) is Settled.SETTLED
+        account = await a_busy_account(conn)
+        call = "CALL ledger.reserve_and_flush(%s::uuid, gen_random_uuid(), 1, 1::bigint, 'p', now(), NULL, NULL)"
 
-        assert await standing(conn, account) == (100 * CREDIT - 27 * CREDIT, 0, 0)
-        assert await ledger.check(conn) == []
+        with pytest.raises(errors.InvalidTransactionTermination):
+            async with conn.transaction():
+                await conn.execute(call.encode(), [account])
+
+        assert (await standing(conn, account))[1] == HOT * CREDIT
+
+        async with conn.transaction():
+            await conn.execute(call.encode(), [await an_account(conn, credits=1)])
+            assert await hold(conn, account, a_work_id()) is Reserved.HELD
+            assert await value(conn, "SHOW synchronous_commit") == "on"
 
 
-async def test_c13_the_last_credit_is_found_whatever_the_shards_hold(pool: Pool) -> None:
+async def test_whole_generations_of_a_busy_account_are_answered_as_those_of_a_calm_one(pool: Pool) -> None:
+    """The end is recorded once, and a repeat of either step has the same answer."""
+    async with single(pool) as conn:
+        account = await a_busy_account(conn)
+        for _ in range(3):
+            request = a_request(account_id=account)
+            assert await generations.admit(conn, request) == request.admission
+            assert await generations.admit(conn, request) == request.admission
+            ended = await generations.finish(conn, success(request))
+            assert await generations.finish(conn, success(request)) == ended
+
+        assert await standing(conn, account) == (
+            (50 - HOT) * CREDIT - 3 * request.quote_microcredits, HOT * CREDIT, 0
+        )  # fmt: skip
+
+
+async def test_c13_the_last_credit_is_found_whatever_is_released_meanwhile(pool: Pool) -> None:
     """No false refusal while ten hold, release and settle nothing of one account whose credits suffice for ten."""
     async with single(pool) as conn:
         account = await an_account(conn, credits=10)
@@ -94,62 +147,87 @@ async def test_c13_the_last_credit_is_found_whatever_the_shards_hold(pool: Pool)
     assert {word for lane in words for word in lane} == {Reserved.HELD}
     async with single(pool) as conn:
         assert await standing(conn, account) == (10 * CREDIT, 0, 0)
-        assert len(await shards_of(conn, account)) > 4
 
 
-async def test_inv_20_numbers_are_gapless_in_each_shard(pool: Pool) -> None:
+async def test_inv_20_numbers_are_gapless_however_many_move_the_account_at_once(pool: Pool) -> None:
+    """Also C1: what fifty at once take is what they were answered."""
     async with single(pool) as conn:
-        account = await an_account(conn, credits=50)
-        for _ in range(40):
-            work = a_work_id()
-            await hold(conn, account, work)
-            await settle(conn, account, work)
+        account = await an_account(conn, credits=40)
 
-        held = await conn.execute(
-            "SELECT shard, array_agg(number ORDER BY transfer_id) FROM ledger.entries"
-            " WHERE account_id = %s AND kind = 'held' GROUP BY shard",
-            [account],
+    async def spend(lane: int) -> Reserved:
+        work = a_work_id()
+        async with single(pool) as conn:
+            word = await hold(conn, account, work)
+            if word is Reserved.HELD and lane % 2:
+                assert await settle(conn, account, work) is Settled.SETTLED
+            return word
+
+    words = await asyncio.gather(*(spend(lane) for lane in range(50)))
+
+    assert words.count(Reserved.HELD) == 40
+    async with single(pool) as conn:
+        for kind, count in ((AccountKind.AVAILABLE, 41), (AccountKind.HELD, None)):
+            numbers = [one.number for one in await ledger.entries(conn, account, kind=kind, limit=200)]
+            assert numbers == list(range(count or len(numbers), 0, -1))
+        assert (await standing(conn, account))[0] == 0
+
+
+async def test_an_account_has_one_book_and_its_holds_are_in_it(pool: Pool) -> None:
+    async with single(pool) as conn:
+        account = await a_busy_account(conn)
+
+        assert await value(conn, "SELECT array_agg(shard) FROM ledger.books WHERE account_id = %s", account) == [0]
+        shards = "SELECT array_agg(DISTINCT shard) FROM ledger.holds WHERE account_id = %s"
+        assert await value(conn, shards, account) == [0]
+
+
+async def test_a_frozen_account_holds_nothing_new_however_it_was_frozen(pool: Pool) -> None:
+    """Frozen, thawed and closed: the book follows the account, and says so while it is locked."""
+    async with single(pool) as conn:
+        account = await an_account(conn, credits=5)
+        await freeze(conn, account)
+        assert await hold(conn, account, a_work_id()) is Reserved.FROZEN
+        await freeze(conn, account, frozen=False)
+        assert await hold(conn, account, a_work_id()) is Reserved.HELD
+        await conn.execute(
+            "UPDATE store.accounts SET closed_at = now(), frozen_at = now() WHERE account_id = %s", [account]
         )
-        numbers = dict(await held.fetchall())
-        available = await ledger.entries(conn, account, limit=100)
-
-    assert len(numbers) > 4
-    assert all(of_shard == list(range(1, len(of_shard) + 1)) for of_shard in numbers.values())
-    assert [one.number for one in available] == list(range(41, 0, -1))
-
-
-async def test_a_settlement_does_not_wait_for_a_reservation_of_a_busy_account(pool: Pool) -> None:
-    """What makes a busy account fast: a settlement in full leaves alone what reservations lock."""
-    async with single(pool) as conn, single(pool) as second:
-        account, works = await an_account(conn, credits=50), [a_work_id() for _ in range(20)]
-        for work in works:
-            await hold(conn, account, work)
-        cursor = await conn.execute(
-            "SELECT work_id::text FROM ledger.holds WHERE account_id = %s AND shard > 0 LIMIT 1", [account]
+        assert await hold(conn, account, a_work_id()) is Reserved.FROZEN
+        born = await value(
+            conn,
+            "INSERT INTO store.accounts (name, frozen_at) VALUES ('born frozen', now()) RETURNING account_id::text",
         )
-        row = await cursor.fetchone()
-        assert row is not None
+        await give(conn, born, CREDIT)
+
+        assert await hold(conn, born, a_work_id()) is Reserved.FROZEN
+        assert (await accounts.get(conn, born)) is not None
+        assert await standing(conn, born) == (CREDIT, 0, 0)
+
+
+async def test_a_settlement_that_its_book_cannot_follow_is_an_error_and_changes_nothing(pool: Pool) -> None:
+    """INV-2: an ended hold without its transfer would be told as already settled."""
+    async with single(pool) as conn:
+        account, work = await an_account(conn, credits=5), a_work_id()
+        await hold(conn, account, work)
         async with conn.transaction():
-            await conn.execute(
-                "SELECT FROM ledger.books WHERE account_id = %s AND shard = 0 FOR NO KEY UPDATE", [account]
-            )
+            await conn.execute("ALTER TABLE ledger.books DISABLE TRIGGER moved_by_transfers")
+            await conn.execute("UPDATE ledger.books SET held_micros = 0 WHERE account_id = %s", [account])
+            with pytest.raises(errors.NotNullViolation):
+                await settle(conn, account, work)
+            raise psycopg.Rollback
 
-            assert await settle(second, account, row[0]) is Settled.SETTLED
+        assert await settle(conn, account, work) is Settled.SETTLED
 
 
 async def test_statistics_of_a_quiet_hour_do_not_make_settlements_walk_all_open_holds(pool: Pool) -> None:
     """A plan that takes the index of open holds reads every one of them for each settlement."""
     async with single(pool) as conn:
-        account = await an_account(conn, credits=1)
-        work = a_work_id()
-        await hold(conn, account, work)
-        await settle(conn, account, work)
-        await conn.execute("ANALYZE ledger.holds")
-        cursor = await conn.execute(
-            "SELECT prosrc FROM pg_proc WHERE oid IN ('ledger.settle'::regproc, 'ledger.release'::regproc)"
-        )
+        ends = ("ledger.settle", "ledger.settle_the_long_way", "ledger.release")
+        cursor = await conn.execute("SELECT prosrc FROM pg_proc WHERE oid = ANY (%s::text[]::regproc[])", [list(ends)])
+        bodies = [row[0] for row in await cursor.fetchall()]
 
-        for (body,) in await cursor.fetchall():
+        assert len(bodies) == len(ends)
+        for body in bodies:
             assert "AND state <= 'held'" in body
             assert "AND state = 'held'" not in body
 
@@ -171,7 +249,7 @@ SELECT ledger.settle('00000000-0000-4000-8000-000000000001', '00000000-0000-4000
 
 
 async def test_the_books_of_a_running_deployment_are_carried_over() -> None:
-    """Accounts with every kind of balance, open holds and debt come through the migration, and go on from there."""
+    """Accounts with every kind of balance, open holds and debt come through the migrations, and go on from there."""
     url = await fresh_database(migrated=False)
     before = [one for one in files() if one.name < "0018"]
     migrate(url, before)
@@ -195,4 +273,53 @@ async def test_the_books_of_a_running_deployment_are_carried_over() -> None:
         assert await hold(conn, one, a_work_id(), 3_000_000) is Reserved.HELD
         (newest, *_) = await ledger.entries(conn, one, kind=AccountKind.AVAILABLE)
         assert (newest.number, newest.balance_micros) == (13, 0)
+        assert await ledger.check(conn) == []
+
+
+SHARDED_LIFE = """
+INSERT INTO store.accounts (account_id, name, frozen_at) VALUES
+    ('00000000-0000-4000-8000-000000000001', 'busy', NULL), ('00000000-0000-4000-8000-000000000002', 'frozen', now());
+SELECT ledger.grant_credits('00000000-0000-4000-8000-000000000001', 99000000, 'payment', 'stripe:invoice:1', NULL);
+SELECT ledger.grant_credits('00000000-0000-4000-8000-000000000002', 9000000, 'payment', 'stripe:invoice:2', NULL);
+"""
+
+
+async def test_holds_in_shards_end_in_their_shards() -> None:
+    """INV-2, INV-5, INV-20 by shard: every end of a hold from the time when a busy account had seventeen books."""
+    url = await fresh_database(migrated=False)
+    migrate(url, [one for one in files() if one.name < "0022"])
+    one, two = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
+    works = [a_work_id() for _ in range(30)]
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(SHARDED_LIFE.encode())
+        for work in works:
+            conn.execute("SELECT ledger.reserve(%s, %s, 1, 1000000, 'p', %s)", [one, work, SOON])
+        for work in works[:6]:
+            conn.execute("SELECT ledger.settle(%s, %s, 1, 1000000)", [one, work])
+        shards = conn.execute("SELECT count(DISTINCT shard) FROM ledger.holds").fetchone()
+        assert shards is not None
+        assert shards[0] > 4
+
+    migrate(url)
+
+    async with await AsyncConnection.connect(url, autocommit=True) as conn:
+        assert await hold(conn, two, a_work_id()) is Reserved.FROZEN
+        for number, work in enumerate(works[6:]):
+            match number % 4:
+                case 0:
+                    assert await settle(conn, one, work) is Settled.SETTLED
+                case 1:
+                    assert await settle(conn, one, work, CREDIT // 4) is Settled.SETTLED
+                case 2:
+                    assert await let_go(conn, one, work) is Released.RELEASED
+                case 3:
+                    await let_go(conn, one, work)
+                    assert await settle(conn, one, work) is Settled.RECOLLECTED
+        back: dict[str, Any] = {"actor": "ada", "reason": "useless", "key": "refund:1"}
+        refunded = await ledger.refund_settled(conn, account_id=one, work_id=works[0], amount=CREDIT, **back)
+        assert refunded is Refunded.REFUNDED
+        assert await hold(conn, one, works[0]) is Reserved.CLOSED
+        assert await hold(conn, one, a_work_id(), expires_at=SOON + timedelta(hours=1)) is Reserved.HELD
+
+        assert await standing(conn, one) == ((99 - 5 - 6 - 6) * CREDIT - 6 * CREDIT // 4 - CREDIT, CREDIT, 0)
         assert await ledger.check(conn) == []

@@ -319,7 +319,9 @@ async def test_a_late_success_after_the_end_is_paid_by_what_is_there(conn: Conn,
     assert await standing(conn, customer) == (0, 0, 2 * CREDIT)
 
 
-async def test_credits_that_expire_take_the_balance_below_a_threshold_like_any_others(conn: Conn, customer: str) -> None:
+async def test_credits_that_expire_take_the_balance_below_a_threshold_like_any_others(
+    conn: Conn, customer: str
+) -> None:
     """A1."""
     await promise(conn, customer, 5)
     await expire(conn, customer)
