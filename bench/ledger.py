@@ -27,12 +27,11 @@ SLICE_S = 2
 ACCOUNTS = 1000
 _CREDITS = 10**15
 
-_PAIR = """\\set work random(1, 4611686018427387900)
-\\set account random(1, {accounts})
-CALL ledger.reserve_and_flush(lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000,
-                              '2026-11', now() + interval '1 hour', NULL, NULL);
-CALL ledger.settle_and_flush(lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000,
-                             NULL);
+# The first statement stands for what the product makes by itself: its calls have plain parameters, as these have.
+_PAIR = """\\set account random(1, {accounts})
+SELECT gen_random_uuid() AS work_id, lpad(:account::text, 32, '0') AS account_id \\gset
+CALL ledger.reserve_and_flush(:account_id::uuid, :work_id::uuid, 1, 1000::bigint, '2026-11', '2100-01-01', NULL, NULL);
+CALL ledger.settle_and_flush(:account_id::uuid, :work_id::uuid, 1, 1000::bigint, NULL);
 """
 
 
