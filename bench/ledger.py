@@ -27,12 +27,19 @@ SLICE_S = 2
 ACCOUNTS = 1000
 _CREDITS = 10**15
 
-# The first statement stands for what the product makes by itself: its calls have plain parameters, as these have.
-_PAIR = """\\set account random(1, {accounts})
-SELECT gen_random_uuid() AS work_id, lpad(:account::text, 32, '0') AS account_id \\gset
-CALL ledger.reserve_and_flush(:account_id::uuid, :work_id::uuid, 1, 1000::bigint, '2026-11', '2100-01-01', NULL, NULL);
-CALL ledger.settle_and_flush(:account_id::uuid, :work_id::uuid, 1, 1000::bigint, NULL);
+# What `store.ledger` sends, and `store.connection.flushed` after it where that is left to be done.
+_STEP = """SELECT CASE WHEN true THEN set_config('ledger.flushes_after', 'on', true) END,
+       ledger.{step}, current_setting('synchronous_commit') = 'off' AS unflushed \\gset
+\\if :unflushed
+SELECT pg_logical_emit_message(true, '', '');
+\\endif
 """
+_NAMED = "lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000"
+_PAIR = (
+    "\\set work random(1, 4611686018427387900)\n\\set account random(1, {accounts})\n"
+    + _STEP.format(step=f"reserve({_NAMED}, '2026-11', '2100-01-01')")
+    + _STEP.format(step=f"settle({_NAMED})")
+)
 
 
 async def measure(folder: Path, console: Console, *, rounds: int, seconds: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -30,6 +30,8 @@ LOCK_TIMEOUT = timedelta(seconds=5)  # below the statement's: a queue for one ro
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)  # a client that died in the middle must not keep its locks
 POOL_TIMEOUT = timedelta(seconds=5)
 ANSWER_TIMEOUT = STATEMENT_TIMEOUT + timedelta(seconds=2)  # for a server that cannot end the statement itself
+
+_FLUSH = b"SELECT pg_logical_emit_message(true, '', '')"  # writes the least; its commit waits for all before it
 
 _Found = TypeVar("_Found")
 
@@ -102,9 +104,21 @@ async def single(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
             await pool.putconn(conn)
 
 
-def commits_itself(conn: AsyncConnection[Any]) -> bool:
-    """Whether the next statement is a transaction of its own, and so may be a procedure that commits."""
-    return conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
+async def flushed(conn: AsyncConnection[Any], query: bytes, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The row of a statement of the ledger, once all that it says is on disk.
+
+    The statement's first column promises that, where the parameter `flushes_after` is true; the last one says whether
+    it is left to be done, because the account is busy and was let go before, or because nothing was written. Neither is
+    in the row that is returned. In a transaction of the caller's nothing is promised: its commit flushes.
+    """
+    alone = conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
+    row = await (await conn.execute(query, {**parameters, "flushes_after": alone})).fetchone()
+    if row is None:
+        return None
+    *answer, unflushed = row[1:]
+    if alone and unflushed:
+        await conn.execute(_FLUSH)
+    return tuple(answer)
 
 
 @contextmanager

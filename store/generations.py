@@ -36,7 +36,7 @@ from domain.generation import (
 )
 from domain.pricing import text_from_microcredits
 from store import spending, sql
-from store.connection import commits_itself
+from store.connection import flushed
 from store.generation_record import GenerationRecord, record_of
 
 HOLD_MARGIN_S = 3600  # the hold outlives the deadlines of all candidates by this
@@ -69,14 +69,13 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
         "decision": Jsonb(asdict(request.decision)) if request.decision else None,
     }
     try:
-        cursor = await conn.execute(_QUERIES["admit_and_flush" if commits_itself(conn) else "admit"], parameters)
+        row = await flushed(conn, _QUERIES["admit"], parameters)
     except ForeignKeyViolation as violation:
         raise AccountNotFound("There is no such account.") from violation
     except DataError as error:
         raise InvalidInput("The parameters hold a character that cannot be stored.") from error
     except Error as error:
         raise spending.reached(error) or error from error
-    row = await cursor.fetchone()
     match row[0] if row else None:
         case "admitted":
             return request.admission
@@ -148,14 +147,17 @@ async def finish(conn: AsyncConnection[Any], outcome: Outcome, *, output_urls: l
         "deviations": Jsonb([asdict(deviation) for deviation in outcome.deviations]),
     }
     try:
-        cursor = await conn.execute(_QUERIES["finish_and_flush" if commits_itself(conn) else "finish"], parameters)
+        row = await flushed(conn, _QUERIES["finish"], parameters)
     except IntegrityError as violation:
         raise InternalError("The generation cannot end like this.") from violation
-    row = await cursor.fetchone()
-    if row is None or row[0] is None:
+    ended = row[0] if row else None
+    if ended is None:
         return await _ended_as(conn, outcome)
-    status, deliveries, credits_released = row
-    return Finished(status=GenerationStatus(status), deliveries=deliveries, credits_released=credits_released)
+    return Finished(
+        status=GenerationStatus(ended["status"]),
+        deliveries=ended["deliveries"],
+        credits_released=ended["credits_released"],
+    )
 
 
 async def _ended_as(conn: AsyncConnection[Any], outcome: Outcome) -> Finished:

@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 
 from domain.errors import AccountNotFound, InvalidInput, ParameterOutOfRange
 from store import sql
-from store.connection import commits_itself
+from store.connection import flushed
 
 AMOUNT_MAX_MICROCREDITS = 10**15  # one billion credits; checked before any arithmetic
 KEY_BYTES_MAX = 255
@@ -180,20 +180,16 @@ async def reserve(
 
     Raises ParameterOutOfRange for an amount no ledger row can have, AccountNotFound.
     """
-    word = await _word(
-        conn,
-        "reserve_and_flush" if commits_itself(conn) else "reserve",
-        {
-            "account_id": account_id,
-            "work_id": work_id,
-            "try_number": try_number,
-            "amount": checked_amount(amount, at_least=0),
-            "price_version": price_version,
-            "expires_at": expires_at,
-            "key": None if key is None else checked_key(key),
-        },
-    )
-    return Reserved(word)
+    parameters = {
+        "account_id": account_id,
+        "work_id": work_id,
+        "try_number": try_number,
+        "amount": checked_amount(amount, at_least=0),
+        "price_version": price_version,
+        "expires_at": expires_at,
+        "key": None if key is None else checked_key(key),
+    }
+    return Reserved(_known(await flushed(conn, _QUERIES["reserve"], parameters)))
 
 
 async def settle(
@@ -209,8 +205,7 @@ async def settle(
         "try_number": try_number,
         "amount": checked_amount(amount, at_least=0),
     }
-    name = "settle_and_flush" if commits_itself(conn) else "settle"
-    return Settled(await _word(conn, name, parameters))
+    return Settled(_known(await flushed(conn, _QUERIES["settle"], parameters)))
 
 
 async def release(
@@ -218,7 +213,8 @@ async def release(
 ) -> Released:
     """Give a hold back whole. The reason `EXPIRED` marks it as expired."""
     parameters = {"account_id": account_id, "work_id": work_id, "try_number": try_number, "reason": reason}
-    return Released(await _word(conn, "release", parameters))
+    cursor = await conn.execute(_QUERIES["release"], parameters)
+    return Released(_known(await cursor.fetchone()))
 
 
 async def grant(
@@ -344,9 +340,8 @@ async def keyed(conn: AsyncConnection[Any], query: bytes, parameters: dict[str, 
     return str(word)
 
 
-async def _word(conn: AsyncConnection[Any], name: str, parameters: dict[str, Any]) -> str:
-    cursor = await conn.execute(_QUERIES[name], parameters)
-    row = await cursor.fetchone()
+def _known(row: tuple[Any, ...] | None) -> str:
+    """The word that an operation answered. Raises AccountNotFound."""
     assert row is not None
     if row[0] == "no_account":
         raise AccountNotFound("There is no such account.")

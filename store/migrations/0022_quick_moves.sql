@@ -259,106 +259,16 @@ END $$;
 
 
 -- 4. Who waits for the disk. PostgreSQL keeps the lock of a row until its commit is on disk, so that one account does one
--- step for each flush. These procedures commit the step of a busy account without waiting, and then flush in a
--- transaction of their own, whose commit lies behind everything before it in the log. They answer after that. Within a
--- transaction they refuse the step of a busy account, and leave nothing of their promise behind. Whoever calls the
--- operations themselves is flushed by the own commit, as ever.
+-- step for each flush. Whoever sets `ledger.flushes_after` for a statement of its own promises to flush before it answers:
+-- by a transaction after it, whose commit lies behind everything before it in the log. Then the step of a busy account
+-- commits without waiting. Whoever promises nothing is flushed by the own commit, as ever.
 --
 -- So a row can be read that is not on disk yet. Whatever is written on the ground of it is flushed behind it; an answer
 -- that writes nothing, such as `already_held`, writes an empty word to be flushed behind it, too. A refusal promises nothing.
---
--- A procedure that commits can have neither its owner's rights nor a lookup path of its own: all names are written in full.
 
 CREATE FUNCTION ledger.write_a_word() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT pg_logical_emit_message(true, '', '')
 $$;
 
-CREATE PROCEDURE ledger.reserve_and_flush(
-    p_account_id uuid, p_work_id uuid, p_try_number integer, p_amount_micros bigint,
-    p_price_version text, p_expires_at timestamptz, p_key text, INOUT word text
-)
-LANGUAGE plpgsql AS $$
-DECLARE
-    flushes_after text := pg_catalog.set_config('ledger.flushes_after', 'on', true);
-BEGIN
-    word := ledger.reserve(
-        p_account_id, p_work_id, p_try_number, p_amount_micros, p_price_version, p_expires_at, p_key);
-    IF pg_catalog.current_setting('synchronous_commit') = 'off' THEN
-        COMMIT;
-        PERFORM pg_catalog.pg_logical_emit_message(true, '', '');
-    ELSE
-        flushes_after := pg_catalog.set_config('ledger.flushes_after', '', true);
-    END IF;
-END $$;
-
-CREATE PROCEDURE ledger.settle_and_flush(
-    p_account_id uuid, p_work_id uuid, p_try_number integer, p_amount_micros bigint, INOUT word text
-)
-LANGUAGE plpgsql AS $$
-DECLARE
-    flushes_after text := pg_catalog.set_config('ledger.flushes_after', 'on', true);
-BEGIN
-    word := ledger.settle(p_account_id, p_work_id, p_try_number, p_amount_micros);
-    IF pg_catalog.current_setting('synchronous_commit') = 'off' THEN
-        COMMIT;
-        PERFORM pg_catalog.pg_logical_emit_message(true, '', '');
-    ELSE
-        flushes_after := pg_catalog.set_config('ledger.flushes_after', '', true);
-    END IF;
-END $$;
-
--- As store.admit_generation answers.
-CREATE PROCEDURE store.admit_and_flush(
-    p_generation_id uuid, p_account_id uuid, p_region text, p_model text, p_media_type text, p_params jsonb,
-    p_output_count integer, p_output_format text, p_provider_order text[], p_quote_microcredits bigint,
-    p_price_version text, p_hold_s integer, p_admit_by double precision, p_prediction_id uuid, p_api_key_id uuid,
-    p_replay_of uuid, p_in_flight_max integer, p_decision jsonb, INOUT word text
-)
-LANGUAGE plpgsql AS $$
-DECLARE
-    flushes_after text := pg_catalog.set_config('ledger.flushes_after', 'on', true);
-BEGIN
-    word := store.admit_generation(
-        p_generation_id, p_account_id, p_region, p_model, p_media_type, p_params, p_output_count, p_output_format,
-        p_provider_order, p_quote_microcredits, p_price_version, p_hold_s, p_admit_by, p_prediction_id, p_api_key_id,
-        p_replay_of, p_in_flight_max, p_decision);
-    IF pg_catalog.current_setting('synchronous_commit') = 'off' THEN
-        COMMIT;
-        PERFORM pg_catalog.pg_logical_emit_message(true, '', '');
-    ELSE
-        flushes_after := pg_catalog.set_config('ledger.flushes_after', '', true);
-        IF pg_catalog.pg_current_xact_id_if_assigned() IS NULL THEN  -- it only read: see above
-            PERFORM pg_catalog.pg_logical_emit_message(true, '', '');
-        END IF;
-    END IF;
-END $$;
-
--- As store.finish_generation answers; nulls where that has no row.
-CREATE PROCEDURE store.finish_and_flush(
-    p_generation_id uuid, p_account_id uuid, p_status text, p_settle_microcredits bigint, p_attempt_number integer,
-    p_provider_used text, p_cost_microcredits bigint, p_predict_time_s double precision, p_error_code text,
-    p_error_message text, p_provider_errors jsonb, p_assets jsonb, p_output_urls text[], p_deviations jsonb,
-    INOUT ended_as text, INOUT to_ring text[], INOUT is_released boolean
-)
-LANGUAGE plpgsql AS $$
-DECLARE
-    flushes_after text := pg_catalog.set_config('ledger.flushes_after', 'on', true);
-BEGIN
-    SELECT finished.status, finished.deliveries, finished.credits_released INTO ended_as, to_ring, is_released
-      FROM store.finish_generation(
-          p_generation_id, p_account_id, p_status, p_settle_microcredits, p_attempt_number, p_provider_used,
-          p_cost_microcredits, p_predict_time_s, p_error_code, p_error_message, p_provider_errors, p_assets,
-          p_output_urls, p_deviations) AS finished;
-    IF pg_catalog.current_setting('synchronous_commit') = 'off' THEN
-        COMMIT;
-        PERFORM pg_catalog.pg_logical_emit_message(true, '', '');
-    ELSE
-        flushes_after := pg_catalog.set_config('ledger.flushes_after', '', true);
-        IF pg_catalog.pg_current_xact_id_if_assigned() IS NULL THEN
-            PERFORM pg_catalog.pg_logical_emit_message(true, '', '');
-        END IF;
-    END IF;
-END $$;
-
-REVOKE ALL ON ALL ROUTINES IN SCHEMA ledger FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;

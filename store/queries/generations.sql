@@ -1,18 +1,13 @@
 -- name: admit
-SELECT store.admit_generation(
-    %(generation_id)s::uuid, %(account_id)s::uuid, %(region)s::text, %(model)s::text, %(media_type)s::text,
-    %(params)s::jsonb, %(output_count)s::integer, %(output_format)s::text, %(provider_order)s::text[],
-    %(quote)s::bigint, %(price_version)s::text, %(hold_s)s::integer, %(admit_by)s::double precision,
-    %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid, %(in_flight_max)s::integer,
-    %(decision)s::jsonb);
-
--- name: admit_and_flush
-CALL store.admit_and_flush(
-    %(generation_id)s::uuid, %(account_id)s::uuid, %(region)s::text, %(model)s::text, %(media_type)s::text,
-    %(params)s::jsonb, %(output_count)s::integer, %(output_format)s::text, %(provider_order)s::text[],
-    %(quote)s::bigint, %(price_version)s::text, %(hold_s)s::integer, %(admit_by)s::double precision,
-    %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid, %(in_flight_max)s::integer,
-    %(decision)s::jsonb, NULL);
+-- For store.connection.flushed, as `finish`: the columns are computed in their order.
+SELECT CASE WHEN %(flushes_after)s::boolean THEN set_config('ledger.flushes_after', 'on', true) END,
+       store.admit_generation(
+       %(generation_id)s::uuid, %(account_id)s::uuid, %(region)s::text, %(model)s::text, %(media_type)s::text,
+       %(params)s::jsonb, %(output_count)s::integer, %(output_format)s::text, %(provider_order)s::text[],
+       %(quote)s::bigint, %(price_version)s::text, %(hold_s)s::integer, %(admit_by)s::double precision,
+       %(prediction_id)s::uuid, %(api_key_id)s::uuid, %(replay_of)s::uuid, %(in_flight_max)s::integer,
+       %(decision)s::jsonb),
+       current_setting('synchronous_commit') = 'off' OR pg_current_xact_id_if_assigned() IS NULL;
 
 -- name: abandon
 INSERT INTO store.generations
@@ -31,19 +26,13 @@ RETURNING true;
 SELECT abandoned, pg_logical_emit_message(true, '', '') FROM store.generations WHERE generation_id = %(generation_id)s::uuid;
 
 -- name: finish
-SELECT status, deliveries::text[], credits_released
-  FROM store.finish_generation(
-    %(generation_id)s::uuid, %(account_id)s::uuid, %(status)s::text, %(settle)s::bigint, %(attempt_number)s::integer,
-    %(provider_used)s::text, %(cost)s::bigint, %(predict_time_s)s::double precision, %(error_code)s::text,
-    %(error_message)s::text, %(provider_errors)s::jsonb, %(assets)s::jsonb, %(output_urls)s::text[],
-    %(deviations)s::jsonb);
-
--- name: finish_and_flush
-CALL store.finish_and_flush(
-    %(generation_id)s::uuid, %(account_id)s::uuid, %(status)s::text, %(settle)s::bigint, %(attempt_number)s::integer,
-    %(provider_used)s::text, %(cost)s::bigint, %(predict_time_s)s::double precision, %(error_code)s::text,
-    %(error_message)s::text, %(provider_errors)s::jsonb, %(assets)s::jsonb, %(output_urls)s::text[],
-    %(deviations)s::jsonb, NULL, NULL, NULL);
+SELECT CASE WHEN %(flushes_after)s::boolean THEN set_config('ledger.flushes_after', 'on', true) END,
+       (SELECT to_jsonb(finished) FROM store.finish_generation(
+        %(generation_id)s::uuid, %(account_id)s::uuid, %(status)s::text, %(settle)s::bigint, %(attempt_number)s::integer,
+        %(provider_used)s::text, %(cost)s::bigint, %(predict_time_s)s::double precision, %(error_code)s::text,
+        %(error_message)s::text, %(provider_errors)s::jsonb, %(assets)s::jsonb, %(output_urls)s::text[],
+        %(deviations)s::jsonb) AS finished),
+       current_setting('synchronous_commit') = 'off' OR pg_current_xact_id_if_assigned() IS NULL;
 
 -- name: get
 SELECT generation_id::text, account_id::text, status, abandoned, region, model, media_type, params, output_count,

@@ -1,16 +1,14 @@
 -- name: reserve
-SELECT ledger.reserve(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
-                      %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text);
-
--- name: reserve_and_flush
-CALL ledger.reserve_and_flush(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
-                              %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text, NULL);
+-- For store.connection.flushed, as the next: the columns are computed in their order.
+SELECT CASE WHEN %(flushes_after)s::boolean THEN set_config('ledger.flushes_after', 'on', true) END,
+       ledger.reserve(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
+                      %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text),
+       current_setting('synchronous_commit') = 'off';
 
 -- name: settle
-SELECT ledger.settle(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint);
-
--- name: settle_and_flush
-CALL ledger.settle_and_flush(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint, NULL);
+SELECT CASE WHEN %(flushes_after)s::boolean THEN set_config('ledger.flushes_after', 'on', true) END,
+       ledger.settle(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint),
+       current_setting('synchronous_commit') = 'off';
 
 -- name: release
 SELECT ledger.release(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(reason)s::text);

@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from domain.errors import DatabaseUnavailable
+from domain.generation import GenerationStatus
 from embedded.postgres import EmbeddedPostgres, EmbeddedPostgresFailed
 from store import attempts, generations, ledger
 from store.connection import Pool, open_pool, single, transaction
@@ -142,7 +144,7 @@ class Books:
         (self.walwriter,) = self._one("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
         os.kill(self.walwriter, signal.SIGSTOP)
         for _ in range(6):
-            self.reserve_and_flush(a_work_id())
+            self.reserve(a_work_id())
 
     def kill(self) -> None:
         kill(self.server)
@@ -150,15 +152,27 @@ class Books:
         self.conn.close()
 
     def reserve(self, work_id: str) -> str:
-        """As whoever knows of no flush afterwards."""
+        """As whoever promises no flush afterwards."""
         return str(self._one("SELECT ledger.reserve(%s, %s, 1, 1, 'p', now())", self.account_id, work_id)[0])
 
-    def reserve_and_flush(self, work_id: str) -> str:
-        call = "CALL ledger.reserve_and_flush(%s::uuid, %s::uuid, 1, 1::bigint, 'p', now(), NULL, NULL)"
-        return str(self._one(call, self.account_id, work_id)[0])
+    async def reserve_and_flush(self, work_id: str) -> str:
+        async with self.connected() as conn:
+            return await ledger.reserve(
+                conn,
+                account_id=self.account_id,
+                work_id=work_id,
+                amount=1,
+                price_version="p",
+                expires_at=datetime.now(UTC),
+            )
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        async with await psycopg.AsyncConnection.connect(self.server.url, autocommit=True) as conn:
+            yield conn
 
     def reserve_and_die_before_the_flush(self, work_id: str) -> None:
-        """What that procedure does until its first commit."""
+        """What that does until its first commit."""
         with self.conn.transaction():
             self._one("SELECT set_config('ledger.flushes_after', 'on', true)")
             assert self.reserve(work_id) == "held"
@@ -184,12 +198,29 @@ async def test_k1_a_commit_that_was_not_flushed_yet_was_not_answered_either(book
     books.start()
     assert books.reserve(kept) == "already_held"
 
-    assert books.reserve_and_flush(answered) == "held"
+    assert await books.reserve_and_flush(answered) == "held"
     books.kill()
     books.start()
     assert books.reserve(answered) == "already_held"
-    async with await psycopg.AsyncConnection.connect(books.server.url, autocommit=True) as conn:
+    async with books.connected() as conn:
         assert await ledger.check(conn) == []
+
+
+async def test_k1_what_was_answered_of_a_generation_of_a_busy_account_is_on_disk(books: Books) -> None:
+    request = a_request(account_id=books.account_id, quote_microcredits=1)
+    async with books.connected() as conn:
+        await generations.admit(conn, request)
+    books.kill()
+    books.start()
+    async with books.connected() as conn:
+        assert await generations.admit(conn, request) == request.admission
+        ended = await generations.finish(conn, success(request))
+    books.kill()
+    books.start()
+    async with books.connected() as conn:
+        record = await generations.get(conn, books.account_id, request.generation_id)
+        assert record is not None
+        assert record.status is ended.status is GenerationStatus.SUCCEEDED
 
 
 async def test_a_second_server_on_the_same_folder_says_so(server: EmbeddedPostgres) -> None:

@@ -94,21 +94,16 @@ async def test_an_account_that_paused_is_calm_again(pool: Pool) -> None:
         assert await waits_for_the_disk(conn, account, asked=True)
 
 
-async def test_a_step_that_flushes_afterwards_cannot_be_a_part_of_a_transaction(pool: Pool) -> None:
-    """Else what came before it would be committed by it, and what came after it would be answered unflushed."""
+async def test_nothing_is_promised_within_a_transaction(pool: Pool) -> None:
+    """Else what came before and after it would be answered unflushed: its own commit flushes."""
     async with single(pool) as conn:
         account = await a_busy_account(conn)
-        call = "CALL ledger.reserve_and_flush(%s::uuid, gen_random_uuid(), 1, 1::bigint, 'p', now(), NULL, NULL)"
-
-        with pytest.raises(errors.InvalidTransactionTermination):
-            async with conn.transaction():
-                await conn.execute(call.encode(), [account])
-
-        assert (await standing(conn, account))[1] == HOT * CREDIT
+        work = a_work_id()
 
         async with conn.transaction():
-            await conn.execute(call.encode(), [await an_account(conn, credits=1)])
-            assert await hold(conn, account, a_work_id()) is Reserved.HELD
+            assert await hold(conn, account, work) is Reserved.HELD
+            assert await value(conn, "SHOW synchronous_commit") == "on"
+            assert await settle(conn, account, work) is Settled.SETTLED
             assert await value(conn, "SHOW synchronous_commit") == "on"
 
 
