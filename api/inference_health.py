@@ -26,8 +26,8 @@ router = APIRouter(prefix="/v1/health/inference", tags=["health"])
 async def providers_health(request: Request, _: HealthReader, handles: Handles) -> Response:
     """The state of each provider's circuit breaker, by the attempts of the last five minutes, of all accounts.
 
-    Refused content and what was our own fault does not count; no attempt: `unknown`. A `degraded` provider is tried last
-    where `generation_provider_order` is `fastest`; an order that a request names is kept.
+    Refused content and what was our own fault does not count; no attempt: `unknown`. A `degraded` provider is tried
+    last where `generation_provider_order` is `fastest`; an order that a request names is kept.
     """
     async with single(handles.pool) as conn:
         health = await handles.breakers.health(conn)
