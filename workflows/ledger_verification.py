@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn
 class LedgerVerificationWorkflow:
-    """One verification of what is new in the ledger, or of all of it. It mends nothing: what is wrong needs a person."""
+    """One verification of what is new in the ledger, or of all of it. It mends nothing: that is for a person."""
 
     @workflow.run
     async def run(self) -> LedgerVerified:
