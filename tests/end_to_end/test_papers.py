@@ -63,9 +63,12 @@ def test_the_shell_commands_of_the_readme_work_one_after_the_other(stack: StackP
     assert set(answer["data"]) == set(json.loads(sample_answer())["data"])
 
 
-def test_the_shell_commands_of_the_money_chapter_work_one_after_the_other(stack: StackProcess) -> None:
-    [block] = [block for paper, block in SHELL_BLOCKS if paper == "money.md"]
-    script = f'set -euo pipefail\nbabysea() {{ "{sys.executable}" -m cli.main "$@"; }}\n{block}'
+def test_the_shell_commands_of_the_money_chapter_work_one_after_the_other(stack: StackProcess, tmp_path: Path) -> None:
+    statement = tmp_path / "fal-october.csv"
+    statement.write_text("job_id,amount\n")  # nothing was bought in that month
+    blocks = "".join(block for paper, block in SHELL_BLOCKS if paper == "money.md")
+    script = f'set -euo pipefail\nbabysea() {{ "{sys.executable}" -m cli.main "$@"; }}\n{blocks}'
+    script = script.replace(statement.name, str(statement))
 
     done = subprocess.run(
         ["bash", "-c", script],
@@ -80,6 +83,8 @@ def test_the_shell_commands_of_the_money_chapter_work_one_after_the_other(stack:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "approved: -2.500 credits" in done.stdout
     assert ",closing,,22.5,," in done.stdout
+    assert "fal, 2026-10: agree." in done.stdout + done.stderr
+    assert "2026-10-01" in done.stdout
 
 
 @pytest.fixture(scope="module")
