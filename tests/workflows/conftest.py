@@ -95,14 +95,14 @@ def reconciling(client: Client, steps: ScriptedReconciliation) -> Worker:
     )
 
 
-def billing(client: Client, steps: ScriptedBilling) -> Worker:
+def billing(client: Client, steps: ScriptedBilling, *, cached: bool = False) -> Worker:
     return Worker(
         client,
         task_queue=names.BILLING_QUEUE,
         workflows=[BillingWorkflow, StripeBooksWorkflow, StripeEventWorkflow],
         activities=steps.all(),
         workflow_runner=SANDBOXED,
-        max_cached_workflows=0,
+        max_cached_workflows=1 if cached else 0,
     )
 
 

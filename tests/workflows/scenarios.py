@@ -387,10 +387,10 @@ async def stripe_event_parked_and_retried_by_hand(client: Client) -> str:
     return await apply_event(client, steps, rung=True)
 
 
-async def apply_event(client: Client, steps: ScriptedBilling, *, rung: bool = False) -> str:
+async def apply_event(client: Client, steps: ScriptedBilling, *, rung: bool = False, cached: bool = False) -> str:
     event_id = f"evt_{uuid.uuid4().hex}"
     workflow_id = names.stripe_event_workflow_id(event_id)
-    async with billing(client, steps):
+    async with billing(client, steps, cached=cached):
         await client.execute_workflow(
             StripeEventWorkflow.run,
             event_id,

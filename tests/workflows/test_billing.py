@@ -12,8 +12,10 @@ from workflows.billing import PAUSES, StripeEventWorkflow
 WAITING = Processed("parked", "customer_unknown", again=True)
 
 
-async def ended(environment: WorkflowEnvironment, steps: ScriptedBilling, *, rung: bool = False) -> str:
-    workflow_id = await apply_event(environment.client, steps, rung=rung)
+async def ended(
+    environment: WorkflowEnvironment, steps: ScriptedBilling, *, rung: bool = False, cached: bool = False
+) -> str:
+    workflow_id = await apply_event(environment.client, steps, rung=rung, cached=cached)
     return await environment.client.get_workflow_handle_for(StripeEventWorkflow.run, workflow_id).result()
 
 
@@ -28,7 +30,7 @@ async def test_s5_a_parked_event_is_tried_again_until_it_applies(skipping: Workf
 async def test_an_event_that_stays_parked_for_a_month_is_left_to_people(skipping: WorkflowEnvironment) -> None:
     steps = ScriptedBilling([WAITING] * (len(PAUSES) + 1))
 
-    assert await ended(skipping, steps) == "parked"
+    assert await ended(skipping, steps, cached=True) == "parked"  # eighty replays of the whole history tell no more
     assert steps.processed == []
 
 
