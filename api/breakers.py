@@ -12,9 +12,8 @@ from psycopg import AsyncConnection
 from domain.breaker import ProviderHealth, ProviderStatus, Thresholds, health_of
 from store import provider_health
 
-BEYOND_DEADLINE = timedelta(
-    minutes=10
-)  # how long an attempt may go on after its deadline: adopting, last look, outages
+# How long an attempt may go on after its deadline: adopting, last look, outages.
+BEYOND_DEADLINE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
