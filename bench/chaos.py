@@ -18,12 +18,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 from rich.console import Console
 
 from bench.accounts import BenchAccount, open_accounts
@@ -42,6 +41,7 @@ MODEL = "bfl/flux-schnell"
 ACCOUNTS = 8
 ENDS_WITHIN_S = 300.0
 PATIENCE_S = 120.0
+PAUSE_S = 0.5  # of a customer, between two looks
 ENDED_BETWEEN_KILLS = 4
 PROMPTS = (  # what happens to a generation, by its share of ten
     *("a harbour at dawn",) * 5,
@@ -113,7 +113,9 @@ async def chaos(
         killer = asyncio.create_task(_kill(stack, run, parts, kill_every_s))
         progress = asyncio.create_task(_progress(run, console))
         try:
-            await asyncio.gather(*(_lane(found, accounts, run) for _ in range(in_flight)))
+            async with AsyncExitStack() as opened:
+                customers = [await opened.enter_async_context(_customer(found, account)) for account in accounts]
+                await asyncio.gather(*(_lane(customers, run) for _ in range(in_flight)))
         finally:
             killer.cancel()
             progress.cancel()
@@ -121,32 +123,27 @@ async def chaos(
         return await _judged(found, accounts, run)
 
 
-async def _lane(found: RunningStack, accounts: list[BenchAccount], run: Run) -> None:
+def _customer(found: RunningStack, account: BenchAccount) -> ApiClient:
+    return ApiClient(found.config.api_url, account.key, patience_s=PATIENCE_S, pause_s=PAUSE_S)
+
+
+async def _lane(customers: list[ApiClient], run: Run) -> None:
     while run.asked < run.total:
         number = run.asked
         run.asked += 1
-        account, prompt = run.rng.choice(accounts), run.rng.choice(PROMPTS)
-        async with ApiClient(found.config.api_url, account.key, patience_s=PATIENCE_S) as api:
-            try:
-                generation_id = await api.generate(
-                    "image", MODEL, {"generation_prompt": f"{number}: {prompt}"}, idempotency_key=f"chaos-{number}"
-                )
-                if prompt == CALLED_BACK:
-                    await _cancel(found, account, generation_id)
-                record = await api.ended(generation_id, within_s=ENDS_WITHIN_S)
-            except CommandFailed:
-                run.unheard += 1
-            else:
-                run.statuses[record["generation_status"]] += 1
-
-
-async def _cancel(found: RunningStack, account: BenchAccount, generation_id: str) -> None:
-    """As an impatient person does: once, and whatever comes of it."""
-    async with httpx.AsyncClient(base_url=found.config.api_url, timeout=10, trust_env=False) as http:
-        with suppress(httpx.TransportError):
-            await http.post(
-                f"/v1/content/generation/cancel/{generation_id}", headers={"authorization": f"Bearer {account.key}"}
+        customer, prompt = run.rng.choice(customers), run.rng.choice(PROMPTS)
+        try:
+            generation_id = await customer.generate(
+                "image", MODEL, {"generation_prompt": f"{number}: {prompt}"}, idempotency_key=f"chaos-{number}"
             )
+            if prompt == CALLED_BACK:
+                with suppress(CommandFailed):  # whatever comes of it
+                    await customer.cancel(generation_id)
+            record = await customer.ended(generation_id, within_s=ENDS_WITHIN_S)
+        except CommandFailed:
+            run.unheard += 1
+        else:
+            run.statuses[record["generation_status"]] += 1
 
 
 async def _kill(stack: Stack, run: Run, parts: tuple[str, ...], every_s: float) -> None:

@@ -50,6 +50,10 @@ class ApiClient:
         )
         return str(answer["data"]["generation_id"])
 
+    async def cancel(self, generation_id: str) -> None:
+        """Raises Refused when it has ended."""
+        await self._json("POST", f"/v1/content/generation/cancel/{generation_id}")
+
     async def content(self, generation_id: str) -> dict[str, Any]:
         answer = await self._json("GET", f"/v1/content/{generation_id}")
         data: dict[str, Any] = answer["data"]
