@@ -15,8 +15,8 @@ from functools import partial
 from ssl import SSLContext
 
 import httpcore
-import httpx
 
+from adapters.tls import trusted
 from domain.addresses import Address, AddressRules, is_ip
 
 ADDRESSES_TRIED_MAX = 3
@@ -59,7 +59,7 @@ def pinned_pool(
 ) -> httpcore.AsyncConnectionPool:
     """A connection pool that can only reach what `rules` allow. `network` opens the sockets."""
     return httpcore.AsyncConnectionPool(
-        ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
+        ssl_context=ssl_context or trusted(),
         max_connections=connections_max,
         max_keepalive_connections=connections_max // 2,
         keepalive_expiry=KEEPALIVE.total_seconds(),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -35,7 +36,21 @@ class CatalogInvalid(Exception):
 def load_catalog(folder: Traversable | None = None, *, prices: Path | None = None) -> Catalog:
     """The catalogue in `folder`, by default the one that is part of this package, with the operator's own prices where
     they are given (`catalog/prices.py`). Raises CatalogInvalid."""
-    root = folder if folder is not None else resources.files("catalog")
+    catalog = _read(folder) if folder is not None else _packaged()
+    if prices is not None:
+        catalog, problems = with_prices(catalog, prices)
+        if problems:
+            raise CatalogInvalid(problems)
+    return catalog
+
+
+@cache
+def _packaged() -> Catalog:
+    """Read once: these files do not change while a process runs."""
+    return _read(resources.files("catalog"))
+
+
+def _read(root: Traversable) -> Catalog:
     problems: list[str] = []
     providers = _read_all(root / "providers", ProviderFile, problems)
     models = _read_all(root / "models", ModelFile, problems)
@@ -50,15 +65,10 @@ def load_catalog(folder: Traversable | None = None, *, prices: Path | None = Non
             built[model.identifier] = build_model(model, fields)
     if problems:
         raise CatalogInvalid(problems)
-    catalog = Catalog(
+    return Catalog(
         models=MappingProxyType({name: built[name] for name in sorted(built)}),
         providers=MappingProxyType({name: build_provider(hosts[name]) for name in sorted(hosts)}),
     )
-    if prices is not None:
-        catalog, problems = with_prices(catalog, prices)
-    if problems:
-        raise CatalogInvalid(problems)
-    return catalog
 
 
 def _read_all(folder: Traversable, shape: type[File], problems: list[str]) -> dict[str, File]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
@@ -30,6 +33,19 @@ LONGEST_FIRST = (  # so that neither process is left with one of them at the end
     "tests/store/test_crash.py",
     "tests/sandbox/test_restart.py",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities() -> Iterator[None]:
+    """Read once for all clients: tests open thousands, and reading them was a third of what the tests cost."""
+    shared, make = httpx.create_ssl_context(), httpx.create_ssl_context
+
+    def context(verify: ssl.SSLContext | str | bool = True, **others: Any) -> ssl.SSLContext:
+        return shared if verify is True else make(verify, **others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", context)
+        yield
 
 
 @pytest.fixture(scope="session")

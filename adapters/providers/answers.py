@@ -7,16 +7,15 @@ import base64
 import binascii
 import json
 import re
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any
 
 import httpx
 
+from adapters.tls import trusted
 from domain.errors import ProviderInvalidOutput, ProviderUnavailable, SubmitAmbiguous
 from domain.media import media_type_of
 
@@ -47,14 +46,8 @@ def pooled_client(
         limits=httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=10),
         follow_redirects=False,
         trust_env=False,
-        verify=_trusted(),
+        verify=trusted(),
     )
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Read once: the authorities are a large file, and every adapter has a client."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def base_of(http: httpx.AsyncClient) -> str:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from workflows.generation import GenerationWorkflow
 
 REPLICATE_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"replicate-callback-secret").decode()
 PROMPT = "Harbour at dawn"
+_ADDRESSES = count()
 SCHNELL = "/v1/generate/image/bfl/flux-schnell"
 
 
@@ -122,6 +125,11 @@ async def serving(settings: Settings, client_ip: str = "127.0.0.1") -> AsyncIter
         yield await stack.enter_async_context(reaching(app, client_ip))
 
 
+def own_address() -> str:
+    """Failed authentications are counted by address, those of each test apart."""
+    return str(IPv4Address("127.0.0.1") + next(_ADDRESSES))
+
+
 def reaching(app: FastAPI, client_ip: str) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, client=(client_ip, 50_000))
     return httpx.AsyncClient(transport=transport, base_url="http://testserver", timeout=30)
@@ -142,9 +150,9 @@ async def settings_app(settings: Settings) -> AsyncIterator[FastAPI]:
         yield application
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with reaching(app, "127.0.0.1") as client:
+    async with reaching(app, own_address()) as client:
         yield client
 
 

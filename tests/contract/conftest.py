@@ -18,6 +18,7 @@ from tests.api.conftest import (  # noqa: F401 - fixtures
     new_customer,
     objects,
     operator,
+    own_address,
     pool,
     reaching,
     replicate,
@@ -34,9 +35,9 @@ def conformance(app: FastAPI) -> Conformance:  # noqa: F811
     return Conformance(document(app))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def http(app: FastAPI, conformance: Conformance) -> AsyncIterator[httpx.AsyncClient]:  # noqa: F811
-    async with reaching(app, "127.0.0.1") as client:
+    async with reaching(app, own_address()) as client:
         client.event_hooks = {"response": [conformance.hook]}
         yield client
 

@@ -1,0 +1,15 @@
+"""Whose certificates are believed."""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache
+
+import httpx
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The public authorities, for every client of the process. Read once: the list is long, and reading it costs as
+    much as a hundred requests."""
+    return httpx.create_ssl_context(trust_env=False)
