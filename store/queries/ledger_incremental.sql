@@ -124,6 +124,7 @@ broken AS (
        AND (state IS NULL
             OR reserved <> amount_micros
             OR (state <> 'held' AND settled_micros + released_micros <> amount_micros)
+            OR (state = 'held' AND (settled_micros, released_micros, shortfall_micros) <> (0, 0, 0))
             OR refunded <> refunded_micros OR refunded > settled_micros
             OR (settled, released, recollected, shortfall) IS DISTINCT FROM (
                    CASE WHEN state = 'held' OR corrected THEN 0 ELSE settled_micros END,

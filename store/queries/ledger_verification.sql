@@ -173,6 +173,7 @@ broken AS (
      WHERE state IS NULL  -- transfers without a hold
         OR reserved <> amount_micros
         OR (state <> 'held' AND settled_micros + released_micros <> amount_micros)
+        OR (state = 'held' AND (settled_micros, released_micros, shortfall_micros) <> (0, 0, 0))
         OR refunded <> refunded_micros OR refunded > settled_micros
         OR (settled, released, recollected, shortfall) IS DISTINCT FROM (
                CASE WHEN state = 'held' OR corrected THEN 0 ELSE settled_micros END,

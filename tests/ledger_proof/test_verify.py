@@ -188,6 +188,11 @@ KINDS = {
         "INV-8/INV-11/INV-17",
         r"of account {account} is held: .* its transfers say",
     ),
+    "an open hold says that it settled": (
+        "UPDATE ledger.holds SET settled_micros = 7 WHERE mine AND state = 'held'",
+        "INV-8/INV-11/INV-17",
+        r"of account {account} is held: .* settled 7 micro-credits",
+    ),
     "an open hold was ended": (
         "UPDATE ledger.holds SET state = 'released', released_micros = amount_micros WHERE mine AND state = 'held'",
         "INV-8/INV-11/INV-17",
