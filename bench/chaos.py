@@ -40,7 +40,8 @@ PARTS = ("worker", "api", "temporal", "postgres")
 MODEL = "bfl/flux-schnell"
 ACCOUNTS = 8
 ENDS_WITHIN_S = 300.0
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0  # of a customer without an answer: parts that are killed together may take a while
+VERDICT_WITHIN_S = 120.0
 PAUSE_S = 0.5  # of a customer, between two looks
 ENDED_BETWEEN_KILLS = 4
 PROMPTS = (  # what happens to a generation, by its share of ten
@@ -69,7 +70,7 @@ class Run:
     rng: random.Random
     began: float = field(default_factory=time.monotonic)
     asked: int = 0
-    unheard: int = 0
+    unheard: list[str] = field(default_factory=list)  # what the customer was told instead of an end
     statuses: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
 
@@ -78,7 +79,7 @@ class Run:
 
     @property
     def ended(self) -> int:
-        return self.statuses.total() + self.unheard
+        return self.statuses.total() + len(self.unheard)
 
     @property
     def seconds(self) -> float:
@@ -140,8 +141,8 @@ async def _lane(customers: list[ApiClient], run: Run) -> None:
                 with suppress(CommandFailed):  # whatever comes of it
                     await customer.cancel(generation_id)
             record = await customer.ended(generation_id, within_s=ENDS_WITHIN_S)
-        except CommandFailed:
-            run.unheard += 1
+        except CommandFailed as failure:
+            run.unheard.append(f"{number}: {failure}")
         else:
             run.statuses[record["generation_status"]] += 1
 
@@ -167,7 +168,7 @@ async def _kill(stack: Stack, run: Run, parts: tuple[str, ...], every_s: float) 
 
 async def _judged(found: RunningStack, accounts: list[BenchAccount], run: Run) -> Verdict:
     """Once the database is back from its last death."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + VERDICT_WITHIN_S
     while True:
         try:
             return await judge(
@@ -194,6 +195,7 @@ async def _progress(run: Run, console: Console) -> None:
 @asynccontextmanager
 async def _running(folder: Path, console: Console) -> AsyncIterator[tuple[Stack, RunningStack]]:
     os.environ.update(QUICK)
+    folder.mkdir(parents=True, exist_ok=True)
     without_limits(folder)
     stack = Stack(StackConfig(folder, StackPorts(0, 0, 0, 0)), _Deaths(console), prepare, latency_scale=0)
     try:
@@ -226,6 +228,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--part", action="append", choices=PARTS, help="kill this part alone (default: all)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32), help="of what is random")
     parser.add_argument("--output", default="build/chaos.json", help="where the verdict goes")
+    parser.add_argument("--data", type=Path, help="keep the stack's data and logs here (default: they are removed)")
     return parser.parse_args()
 
 
@@ -235,7 +238,7 @@ async def _main() -> int:
     console.print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="bs-chaos-") as folder:
         verdict = await chaos(
-            Path(folder),
+            options.data or Path(folder),
             total=options.generations,
             in_flight=options.in_flight,
             kill_every_s=options.kill_every,

@@ -43,10 +43,10 @@ SELECT (SELECT count(*) FROM mine WHERE NOT abandoned),
 
 @dataclass
 class Verdict:
-    """All of these are counts of generations, and zero when the run was good; those with a default are not."""
+    """All of these are counts of generations, and zero when the run was good; those with a default tell more of it."""
 
     asked: int
-    lost: int  # the customer was told an id, and it did not end in time or is not recorded
+    lost: int  # its end was never heard of, or it is not recorded
     unended: int
     made_twice: int  # admitted generations that no request of ours stands for
     charged_twice: int
@@ -61,6 +61,7 @@ class Verdict:
     abandoned: int = 0  # no fault: refused before anything was held, and asked for again under the same key
     kills: dict[str, int] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
+    unheard: list[str] = field(default_factory=list)  # instead of an end
 
     @property
     def passed(self) -> bool:
@@ -88,19 +89,19 @@ async def judge(
     accounts: list[str],
     *,
     asked: int,
-    unheard: int,
+    unheard: list[str],
     seconds: float,
     kills: dict[str, int],
     statuses: dict[str, int],
 ) -> Verdict:
-    """`unheard`: requests whose end the customer never saw."""
+    """`unheard`: of each request whose end the customer never saw, what was heard instead."""
     async with reading(database_url) as conn:
         made, abandoned, unended, *counts = await _counts(conn, accounts)
         violations = [str(violation) for violation in (await verify(conn)).violations]
     twice, for_nothing, unpaid, without_file, open_holds, past_deadline, used_two = counts
     return Verdict(
         asked=asked,
-        lost=unheard + max(asked - made, 0),
+        lost=len(unheard) + max(asked - made, 0),
         unended=unended,
         made_twice=max(made - asked, 0),
         charged_twice=twice,
@@ -115,6 +116,7 @@ async def judge(
         abandoned=abandoned,
         kills=kills,
         statuses=statuses,
+        unheard=unheard,
     )
 
 
