@@ -71,6 +71,8 @@ class BooksActivities:
             async for movement in self._payments.movements(since - OVERLAP):
                 if movement.source_type:
                     missing += await self._compare(movement, seen)
+                else:
+                    await self._keep(movement, None)
             await self._missing_there(since, seen)
             async with single(self._pool) as conn:
                 await billing.move_cursor(conn, MOVEMENTS, began - SETTLED)
@@ -85,6 +87,7 @@ class BooksActivities:
             f"reconcile:{movement.movement_id}", movement.source_type, movement.source_id, movement.created
         )
         purchase = await self._purchase(notice)
+        await self._keep(movement, purchase)
         if purchase is None:
             return False
         seen.purchases.add(purchase.key)
@@ -113,6 +116,10 @@ class BooksActivities:
                 return None
             await billing.differ(conn, movement.source_id, *found)
         return found[0]
+
+    async def _keep(self, movement: Movement, purchase: Purchase | None) -> None:
+        async with single(self._pool) as conn:
+            await billing_effects.keep_movement(conn, purchase.key if purchase else None, movement)
 
     async def _missing_there(self, since: datetime, seen: _Seen) -> None:
         """Grants of payments that Stripe does not list, and does not know when it is asked."""

@@ -6,6 +6,7 @@ Source: docs.stripe.com/api, version 2026-10-28, read 2026-11. Since 2025-03 an 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -197,12 +198,14 @@ def refund(found: Doc) -> Refund:
 
 def dispute(found: Doc) -> Dispute:
     rows = [row for row in found.get("balance_transactions") or () if isinstance(row, Mapping)]
-    named = [(_MOVEMENTS.get(str(row.get("reporting_category"))), row) for row in rows]
-    moved: dict[str, DisputeMovement] = {}
-    for name, row in named:
-        if name is not None and name not in moved:
-            moved[name] = DisputeMovement(name, abs(int(row["amount"])), int(row["fee"]))
-    return Dispute(found["id"], int(found["amount"]), str(found["status"]), tuple(moved.values()))
+    times = Counter[str]()
+    moved = []
+    for row in rows:
+        if name := _MOVEMENTS.get(str(row.get("reporting_category"))):
+            times[name] += 1
+            numbered = name if times[name] == 1 else f"{name}:{times[name]}"
+            moved.append(DisputeMovement(numbered, movement(row)))
+    return Dispute(found["id"], int(found["amount"]), str(found["status"]), tuple(moved))
 
 
 def credit_note(found: Doc) -> CreditNote:

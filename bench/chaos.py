@@ -195,7 +195,6 @@ async def _progress(run: Run, console: Console) -> None:
 @asynccontextmanager
 async def _running(folder: Path, console: Console) -> AsyncIterator[tuple[Stack, RunningStack]]:
     os.environ.update(QUICK)
-    folder.mkdir(parents=True, exist_ok=True)
     without_limits(folder)
     stack = Stack(StackConfig(folder, StackPorts(0, 0, 0, 0)), _Deaths(console), prepare, latency_scale=0)
     try:
@@ -229,7 +228,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32), help="of what is random")
     parser.add_argument("--output", default="build/chaos.json", help="where the verdict goes")
     parser.add_argument("--data", type=Path, help="keep the stack's data and logs here (default: they are removed)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.data:
+        options.data.mkdir(parents=True, exist_ok=True)
+    return options
 
 
 async def _main() -> int:

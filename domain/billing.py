@@ -74,9 +74,8 @@ class Refund:
 class DisputeMovement:
     """What the dispute itself moved at Stripe; the fee is ours."""
 
-    name: str  # withdrawn or reinstated
-    amount: int
-    fee: int
+    name: str  # withdrawn or reinstated, and withdrawn:2 when the amount changed
+    movement: Movement
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ class EventNotice:
 
 @dataclass(frozen=True)
 class Movement:
-    """A row of Stripe's own books: a balance transaction."""
+    """A row of Stripe's own books: a balance transaction. Amounts are minor units, negative when they left."""
 
     movement_id: str
     kind: str  # charge, payment, refund, adjustment, payout, ...
@@ -254,14 +253,23 @@ class StopTopUps:
 
 @dataclass(frozen=True)
 class Remember:
-    """It moves nothing: a notice for people, or the outside leg of a dispute."""
+    """It moves nothing: a notice for people."""
 
     key: str
     amount: int = 0
     note: str = ""
 
 
-Effect = Grant | ClawBack | RestoreClawBack | HoldDisputed | EndDispute | Freeze | StopTopUps | Remember
+@dataclass(frozen=True)
+class MovedOutside:
+    """The leg at Stripe, with its fee: no credits of the account."""
+
+    key: str
+    movement: Movement
+    amount: int = 0
+
+
+Effect = Grant | ClawBack | RestoreClawBack | HoldDisputed | EndDispute | Freeze | StopTopUps | Remember | MovedOutside
 
 
 class Did(StrEnum):
@@ -276,6 +284,7 @@ class Did(StrEnum):
     FREEZE = "freeze"
     STOP_TOP_UPS = "stop_top_ups"
     REMEMBER = "remember"
+    MOVED_OUTSIDE = "moved_outside"
 
 
 @dataclass(frozen=True)
@@ -303,6 +312,7 @@ _DID: dict[type[Effect], Did] = {
     Freeze: Did.FREEZE,
     StopTopUps: Did.STOP_TOP_UPS,
     Remember: Did.REMEMBER,
+    MovedOutside: Did.MOVED_OUTSIDE,
 }
 
 

@@ -2,13 +2,15 @@
 
 The order of events plays no part: whatever was recorded stays as it was, and what is missing is computed from the whole
 purchase. Shares of refunds and disputes are cut so that together they never exceed what was granted (INV-18); while a
-dispute holds everything, refunds wait for its end.
+dispute holds everything, refunds wait for its end. A dispute whose amount or room changes while it is open is set aside
+anew.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import count
 
 from domain.billing import (
     ClawBack,
@@ -20,6 +22,7 @@ from domain.billing import (
     Freeze,
     Grant,
     HoldDisputed,
+    MovedOutside,
     Parked,
     Purchase,
     PurchaseKind,
@@ -152,40 +155,55 @@ class _Owed:
         if taken := min(share, self._left):
             self._add(ClawBack(key, taken))
 
-    # --- disputes
+    # --- disputes: what is set aside is the share of the present amount, part after part when that changes
 
     def dispute(self, policy: Policy) -> None:
         for dispute in self.purchase.disputes:
-            key = _dispute_key(dispute, "held")
-            if (dispute.open or dispute.lost) and key not in self.recorded:
-                if taken := min(self._share(dispute.amount), self._left):
-                    self._add(HoldDisputed(key, taken, dispute.dispute_id))
-                if policy.disputes_freeze and self.granted:
-                    self._add_once(Freeze(_dispute_key(dispute, "frozen")))
+            held = self._held(dispute)
+            if dispute.open or (dispute.lost and not (held and self._has_ended(held))):
+                self._follow(dispute, held)
+                if policy.disputes_freeze and self.granted and held is None:
+                    self._add_once(Freeze(_dispute_key(dispute.dispute_id, "frozen")))
             if dispute.lost:
                 self._end(dispute, lost=True)
             for moved in dispute.movements:
-                note = f"{moved.amount} {self.purchase.currency} in minor units, fee {moved.fee}"
-                self._add_once(Remember(_dispute_key(dispute, moved.name), note=note))
+                self._add_once(MovedOutside(_dispute_key(dispute.dispute_id, moved.name), moved.movement))
+
+    def _follow(self, dispute: Dispute, held: str | None) -> None:
+        """Nothing when what stands is what is wanted, so that a second look changes nothing."""
+        standing = self.recorded[_dispute_key(held, "held")].amount if held and not self._has_ended(held) else 0
+        wanted = min(self._share(dispute.amount), self._left + standing)
+        if wanted == standing:
+            return
+        if standing:
+            self._end(dispute, lost=False)
+        if wanted:
+            part = _part(dispute, self._parts(dispute) + 1)
+            self._add(HoldDisputed(_dispute_key(part, "held"), wanted, part))
 
     def _end(self, dispute: Dispute, *, lost: bool) -> None:
-        held = self.recorded.get(_dispute_key(dispute, "held"))
-        if held is None or self._has_ended(dispute.dispute_id):
+        held = self._held(dispute)
+        if held is None or self._has_ended(held):
             return
-        self._add(
-            EndDispute(_dispute_key(dispute, "lost" if lost else "restored"), held.amount, dispute.dispute_id, lost)
-        )
+        amount = self.recorded[_dispute_key(held, "held")].amount
+        self._add(EndDispute(_dispute_key(held, "lost" if lost else "restored"), amount, held, lost))
 
-    def _has_ended(self, dispute_id: str) -> bool:
-        return any(f"stripe:dispute:{dispute_id}:{end}" in self.recorded for end in ("lost", "restored"))
+    def _parts(self, dispute: Dispute) -> int:
+        """How often something was set aside for it."""
+        return next(n for n in count() if _dispute_key(_part(dispute, n + 1), "held") not in self.recorded)
+
+    def _held(self, dispute: Dispute) -> str | None:
+        """What the last part is called in the ledger."""
+        number = self._parts(dispute)
+        return _part(dispute, number) if number else None
+
+    def _has_ended(self, part: str) -> bool:
+        return any(_dispute_key(part, end) in self.recorded for end in ("lost", "restored"))
 
     @property
     def _disputed(self) -> bool:
         """Whether a hold is open, which its end may give back."""
-        return any(
-            _dispute_key(one, "held") in self.recorded and not self._has_ended(one.dispute_id)
-            for one in self.purchase.disputes
-        )
+        return any(held and not self._has_ended(held) for held in map(self._held, self.purchase.disputes))
 
     # --- for people
 
@@ -266,5 +284,10 @@ def _note_key(credit_note_id: str) -> str:
     return f"stripe:creditnote:{credit_note_id}"
 
 
-def _dispute_key(dispute: Dispute, word: str) -> str:
-    return f"stripe:dispute:{dispute.dispute_id}:{word}"
+def _part(dispute: Dispute, number: int) -> str:
+    """The first has the dispute's own name."""
+    return dispute.dispute_id if number == 1 else f"{dispute.dispute_id}:{number}"
+
+
+def _dispute_key(part: str, word: str) -> str:
+    return f"stripe:dispute:{part}:{word}"

@@ -20,6 +20,7 @@ from domain.billing import (
     Freeze,
     Grant,
     HoldDisputed,
+    MovedOutside,
     Movement,
     Parked,
     Purchase,
@@ -115,6 +116,24 @@ async def _purchase(
     return effects
 
 
+async def keep_movement(conn: AsyncConnection[Any], payment_key: str | None, movement: Movement) -> None:
+    """One row of Stripe's books, once; what it belongs to may become known later."""
+    await conn.execute(
+        _QUERIES["keep_movement"],
+        {
+            "movement_id": movement.movement_id,
+            "kind": movement.kind,
+            "source_type": movement.source_type or None,
+            "source_id": movement.source_id or None,
+            "payment_key": payment_key,
+            "currency": movement.currency,
+            "amount": movement.amount,
+            "fee": movement.fee,
+            "created": movement.created,
+        },
+    )
+
+
 async def recorded(conn: AsyncConnection[Any], payment_key: str) -> Mapping[str, Done]:
     """What was done about a payment so far, in its order."""
     rows = await (await conn.execute(_QUERIES["effects"], {"payment_key": payment_key})).fetchall()
@@ -175,6 +194,9 @@ async def _apply(conn: AsyncConnection[Any], account_id: str, payment_key: str, 
             return
         case StopTopUps(key):
             await top_ups.stop(conn, account_id, because=key)
+            return
+        case MovedOutside(_, movement):
+            await keep_movement(conn, payment_key, movement)
             return
         case Remember():
             return

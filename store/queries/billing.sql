@@ -73,6 +73,16 @@ INSERT INTO store.stripe_conversions
 VALUES (%(key)s, %(currency)s, %(decimals)s, %(unit_micros)s, %(paid_minor)s, %(value_minor)s, %(fixed_micros)s,
         %(offers)s);
 
+-- name: keep_movement
+-- Of a payment that is not booked here it is kept without one.
+INSERT INTO store.stripe_movements AS known
+       (movement_id, kind, source_type, source_id, payment_key, currency, amount_minor, fee_minor, created_at)
+VALUES (%(movement_id)s, %(kind)s, %(source_type)s, %(source_id)s,
+        (SELECT payment_key FROM store.stripe_payments WHERE payment_key = %(payment_key)s::text), %(currency)s,
+        %(amount)s, %(fee)s, to_timestamp(%(created)s))
+ON CONFLICT (movement_id) DO UPDATE SET payment_key = EXCLUDED.payment_key
+ WHERE known.payment_key IS NULL AND EXCLUDED.payment_key IS NOT NULL;
+
 -- name: freeze
 UPDATE store.accounts SET frozen_at = coalesce(frozen_at, clock_timestamp()) WHERE account_id = %(account_id)s::uuid;
 

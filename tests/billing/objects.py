@@ -98,6 +98,19 @@ def a_dispute(status: str, *, amount: int = 1000, rows: list[Doc] | None = None)
     return read.dispute({"id": "du_1", "amount": amount, "status": status, "balance_transactions": rows or []})
 
 
+def a_movement(movement_id: str, category: str, amount: int, *, fee: int = 0) -> Doc:
+    return {
+        "id": movement_id,
+        "type": "adjustment",
+        "reporting_category": category,
+        "source": "du_1",
+        "amount": amount,
+        "fee": fee,
+        "currency": "usd",
+        "created": 1,
+    }
+
+
 def bought(
     session: Doc | None = None,
     *lines: Doc,
@@ -157,4 +170,5 @@ _MOVES = {
     "freeze": (0, 0),
     "stop_top_ups": (0, 0),
     "remember": (0, 0),
+    "moved_outside": (0, 0),
 }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters import stripe_objects as read
-from domain.billing import Parked, Purchase, Reason
+from domain.billing import MovedOutside, Parked, Purchase, Reason
 from domain.billing_rules import conversion, effects_of
 from domain.offers import half_even
 from tests.billing.objects import (
@@ -18,6 +18,7 @@ from tests.billing.objects import (
     Books,
     a_dispute,
     a_line,
+    a_movement,
     a_refund,
     a_session,
     an_intent,
@@ -375,16 +376,63 @@ def test_an_inquiry_holds_nothing(status: str):
     assert Books().apply(bought(disputes=(a_dispute(status),))) == ["stripe:pi:pi_1"]
 
 
-def test_what_a_dispute_moved_at_stripe_is_remembered_with_its_fee():
+def test_what_a_dispute_moved_at_stripe_is_booked_with_its_fee_each_once():
     rows = [
-        {"reporting_category": "dispute", "amount": -1000, "fee": 1500},
-        {"reporting_category": "dispute_reversal", "amount": 1000, "fee": 0},
+        a_movement("txn_1", "dispute", -1000, fee=1500),
+        a_movement("txn_2", "dispute", 400),  # the bank wants less
+        a_movement("txn_3", "dispute_reversal", 600),
     ]
     books = Books()
+    owed = effects_of(bought(disputes=(a_dispute("needs_response", rows=rows),)), ACCOUNT, {}, books.offers)
     keys = books.apply(bought(disputes=(a_dispute("needs_response", rows=rows),)))
 
-    assert keys[2:] == ["stripe:dispute:du_1:withdrawn", "stripe:dispute:du_1:reinstated"]
-    assert books.available == 0
+    assert keys[2:] == [f"stripe:dispute:du_1:{name}" for name in ("withdrawn", "withdrawn:2", "reinstated")]
+    legs = [effect.movement for effect in owed if isinstance(effect, MovedOutside)]
+    assert [(leg.movement_id, leg.amount, leg.fee) for leg in legs] == [
+        ("txn_1", -1000, 1500),
+        ("txn_2", 400, 0),
+        ("txn_3", 600, 0),
+    ]
+    assert books.apply(bought(disputes=(a_dispute("won", rows=rows),))) == ["stripe:dispute:du_1:restored"]
+
+
+@pytest.mark.parametrize("amounts", [(400, 700, 200), (400, 200, 700), (1000, 1, 1000), (1, 1000, 400, 1000)])
+def test_a_dispute_whose_amount_changes_sets_its_present_share_aside(amounts: tuple[int, ...]):
+    for status, expected in (("won", (10 * CREDIT, 0)), ("lost", (10 * CREDIT - amounts[-1] * CREDIT // 100, 0))):
+        books = Books()
+        for amount in amounts:
+            share = amount * CREDIT // 100
+            books.apply(bought(disputes=(a_dispute("under_review", amount=amount),)))
+            assert (books.available, books.disputed) == (10 * CREDIT - share, share)
+            assert books.apply(bought(disputes=(a_dispute("under_review", amount=amount),))) == []
+
+        books.apply(bought(disputes=(a_dispute(status, amount=amounts[-1]),)))
+
+        assert (books.available, books.disputed) == expected
+        assert books.apply(bought(disputes=(a_dispute(status, amount=amounts[-1]),))) == []
+
+
+def test_a_dispute_that_is_lost_with_another_amount_takes_the_last_one():
+    books = Books()
+    books.apply(bought(disputes=(a_dispute("needs_response", amount=400),)))
+
+    keys = books.apply(bought(disputes=(a_dispute("lost", amount=600),)))
+
+    assert keys == [f"stripe:dispute:{name}" for name in ("du_1:restored", "du_1:2:held", "du_1:2:lost")]
+    assert (books.available, books.disputed) == (4 * CREDIT, 0)
+
+
+def test_inv_18_a_dispute_that_grows_takes_no_more_than_a_refund_left():
+    books = Books()
+    refunded = (a_refund("re_1", 700),)
+    books.apply(bought(refunds=refunded, disputes=(a_dispute("needs_response", amount=200),)))
+    books.apply(bought(refunds=refunded, disputes=(a_dispute("needs_response", amount=1000),)))
+    assert (books.available, books.disputed) == (0, 3 * CREDIT)
+
+    failed = (a_refund("re_1", 700, status="failed"),)  # which makes room for the rest of it
+    books.apply(bought(refunds=failed, disputes=(a_dispute("needs_response", amount=1000),)))
+
+    assert (books.available, books.disputed) == (0, 10 * CREDIT)
 
 
 def test_the_policy_may_freeze_an_account_with_a_dispute():

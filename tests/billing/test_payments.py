@@ -90,6 +90,40 @@ async def test_refunds_and_a_dispute_take_their_shares_and_the_win_gives_back(sh
         assert await ledger.check(conn) == []
 
 
+async def test_a_dispute_whose_amount_changes_follows_it_and_its_legs_are_booked(shop: Shop, buyer: Customer):
+    """R3, and the rows of `charge.dispute.updated` and `funds_withdrawn` in 11.2."""
+    await entitled(shop, buyer)
+    session = await bought(shop, buyer)
+    await shop.until(buyer, 10)
+    dispute = await shop.act("/disputes", payment_intent=session["payment_intent"], amount=500)
+    await shop.until(buyer, 5)
+    await shop.act(f"/disputes/{dispute['id']}/amount", amount=800)
+    await shop.until(buyer, 2)
+    await shop.act(f"/disputes/{dispute['id']}/amount", amount=300)
+    await shop.until(buyer, 7)
+    await shop.act(f"/disputes/{dispute['id']}/close", outcome="lost")
+
+    async def settled() -> bool:
+        async with single(shop.pool) as conn:
+            return (await ledger.balance(conn, buyer.account_id)).disputed == 0
+
+    await until(settled)
+    await run(shop.books.compare_books)
+    async with single(shop.pool) as conn:
+        assert await ledger.check(conn) == []
+        legs = await conn.execute(
+            "SELECT source_type, amount_minor, fee_minor FROM store.stripe_movements WHERE payment_key = %s"
+            " ORDER BY source_type, amount_minor",
+            [f"stripe:pi:{session['payment_intent']}"],
+        )
+        booked = await legs.fetchall()
+        income = await conn.execute("SELECT sum(amount_minor), sum(fee_minor), sum(net_minor) FROM store.stripe_income")
+        amount, fee, net = await income.fetchone() or (0, 0, 0)
+    assert [row[0] for row in booked] == ["charge", "dispute", "dispute", "dispute"]
+    assert booked[1:] == [("dispute", -500, 1500), ("dispute", -300, 0), ("dispute", 500, 0)]
+    assert net == amount - fee
+
+
 async def test_a_refund_after_the_credits_were_spent_becomes_debt(shop: Shop, buyer: Customer):
     await subscribed(shop, buyer)
     async with single(shop.pool) as conn:
