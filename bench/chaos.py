@@ -40,7 +40,7 @@ PARTS = ("worker", "api", "temporal", "postgres")
 MODEL = "bfl/flux-schnell"
 ACCOUNTS = 8
 ENDS_WITHIN_S = 300.0
-PATIENCE_S = 600.0  # of a customer without an answer: parts that are killed together may take a while
+PATIENCE_S = 600.0  # of a customer without an answer: each death of the API may leave a key claimed for a minute
 VERDICT_WITHIN_S = 120.0
 PAUSE_S = 0.5  # of a customer, between two looks
 ENDED_BETWEEN_KILLS = 4
@@ -89,7 +89,7 @@ class Run:
         kills = ", ".join(f"{part} {count}" for part, count in sorted(self.kills.items())) or "none"
         return (
             f"{self.ended}/{self.total} ended, {self.asked - self.ended} in flight, "
-            f"{self.ended / max(self.seconds, 0.001):.1f}/s; kills: {kills}"
+            f"{self.ended / max(self.seconds, 0.001):.1f}/s, {len(self.unheard)} unheard; kills: {kills}"
         )
 
 
