@@ -75,7 +75,10 @@ async def admit(conn: AsyncConnection[Any], request: GenerationRequest) -> Admis
     except DataError as error:
         raise InvalidInput("The parameters hold a character that cannot be stored.") from error
     except Error as error:
-        raise spending.reached(error) or error from error
+        limit = spending.reached(error)
+        if limit is None:
+            raise
+        raise limit from error
     match row[0] if row else None:
         case "admitted":
             return request.admission

@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import AsyncConnection
 
 from domain.errors import (
     AccountFrozen,
     AccountNotFound,
+    DatabaseUnavailable,
     EngineUnavailable,
     InsufficientCredits,
     InternalError,
@@ -22,6 +24,7 @@ from domain.errors import (
 from domain.generation import Admission, Finished, GenerationStatus, MediaType, attempt_id
 from store import attempts, generations, ledger
 from store.attempts import BeginState
+from store.connection import Pool, single
 from tests.store.builders import (
     CREDIT,
     a_job,
@@ -140,6 +143,18 @@ async def test_the_id_of_another_account_is_not_admitted_again(conn: Conn, accou
 async def test_parameters_that_cannot_be_stored_are_the_callers_mistake(conn: Conn, account_id: str) -> None:
     with pytest.raises(InvalidInput):
         await an_admitted(conn, account_id, params={"generation_prompt": "a\x00b"})
+
+
+async def test_a_connection_that_dies_is_said_with_its_cause_and_not_as_its_own(own_pool: Pool) -> None:
+    """Whoever writes a failure down follows its causes to the end."""
+    with pytest.raises(DatabaseUnavailable) as failed:
+        async with single(own_pool) as conn:
+            account_id = await an_account(conn, credits=10)
+            await conn.close()
+            await generations.admit(conn, a_request(account_id=account_id))
+
+    assert isinstance(failed.value.__cause__, psycopg.OperationalError)
+    assert failed.value.__cause__.__cause__ is None
 
 
 async def test_free_work_is_admitted_without_credits(conn: Conn) -> None:
