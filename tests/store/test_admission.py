@@ -147,11 +147,16 @@ async def test_parameters_that_cannot_be_stored_are_the_callers_mistake(conn: Co
 
 async def test_a_connection_that_dies_is_said_with_its_cause_and_not_as_its_own(own_pool: Pool) -> None:
     """Whoever writes a failure down follows its causes to the end."""
-    with pytest.raises(DatabaseUnavailable) as failed:
+    async with single(own_pool) as conn:
+        account_id = await an_account(conn, credits=10)
+
+    async def cut_off() -> None:
         async with single(own_pool) as conn:
-            account_id = await an_account(conn, credits=10)
             await conn.close()
             await generations.admit(conn, a_request(account_id=account_id))
+
+    with pytest.raises(DatabaseUnavailable) as failed:
+        await cut_off()
 
     assert isinstance(failed.value.__cause__, psycopg.OperationalError)
     assert failed.value.__cause__.__cause__ is None
