@@ -85,6 +85,47 @@ async def test_the_answer_of_a_request_that_died_is_finished_from_its_record(con
     assert words == [recovered, Claim(ClaimState.IN_PROGRESS, request.generation_id)]
 
 
+@pytest.mark.parametrize(
+    ("claimed_s", "recorded_s", "state"),
+    [
+        (6, 6, ClaimState.RECOVER),
+        (6, 1, ClaimState.IN_PROGRESS),  # recorded late: whoever waits for it answers now
+        (1, 6, ClaimState.IN_PROGRESS),  # somebody is recovering it
+    ],
+)
+async def test_what_is_long_on_record_is_answered_before_the_lease_ends(
+    conn: Conn, account_id: str, claimed_s: int, recorded_s: int, state: ClaimState
+) -> None:
+    request = await an_admitted(conn, account_id)
+    await claim(conn, account_id, request.generation_id)
+    await conn.execute(
+        "UPDATE store.idempotency_keys SET lease_until = lease_until - make_interval(secs => %s)"
+        " WHERE generation_id = %s",
+        (claimed_s, request.generation_id),
+    )
+    await conn.execute(
+        "UPDATE store.generations SET created_at = created_at - make_interval(secs => %s) WHERE generation_id = %s",
+        (recorded_s, request.generation_id),
+    )
+
+    words = [await claim(conn, account_id, str(uuid.uuid4())) for _ in range(2)]
+    other = await claim(conn, account_id, str(uuid.uuid4()), "q")
+
+    in_progress = Claim(ClaimState.IN_PROGRESS, request.generation_id)
+    assert words == [Claim(state, request.generation_id), in_progress]
+    assert other.state is ClaimState.MISMATCH
+
+
+async def test_an_abandoned_generation_leaves_the_key_free_at_once(conn: Conn, account_id: str) -> None:
+    request = a_request(account_id=account_id)
+    await claim(conn, account_id, request.generation_id)
+    await generations.abandon(conn, request, code="BSE5004", message="nobody answered")
+    other = str(uuid.uuid4())
+
+    assert await claim(conn, account_id, other, "q") == Claim(ClaimState.NEW, other)
+    assert await idempotency.free(conn, account_id, "order:7", request.generation_id) is False
+
+
 async def test_a_request_that_died_before_its_record_leaves_the_key_free(
     conn: Conn, account_id: str, generation_id: str
 ) -> None:
