@@ -268,6 +268,10 @@ class MovedOutside:
     movement: Movement
     amount: int = 0
 
+    @property
+    def note(self) -> str:
+        return f"{self.movement.amount} {self.movement.currency} in minor units, fee {self.movement.fee}"
+
 
 Effect = Grant | ClawBack | RestoreClawBack | HoldDisputed | EndDispute | Freeze | StopTopUps | Remember | MovedOutside
 
@@ -284,7 +288,6 @@ class Did(StrEnum):
     FREEZE = "freeze"
     STOP_TOP_UPS = "stop_top_ups"
     REMEMBER = "remember"
-    MOVED_OUTSIDE = "moved_outside"
 
 
 @dataclass(frozen=True)
@@ -312,7 +315,7 @@ _DID: dict[type[Effect], Did] = {
     Freeze: Did.FREEZE,
     StopTopUps: Did.STOP_TOP_UPS,
     Remember: Did.REMEMBER,
-    MovedOutside: Did.MOVED_OUTSIDE,
+    MovedOutside: Did.REMEMBER,
 }
 
 

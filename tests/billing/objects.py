@@ -170,5 +170,4 @@ _MOVES = {
     "freeze": (0, 0),
     "stop_top_ups": (0, 0),
     "remember": (0, 0),
-    "moved_outside": (0, 0),
 }
