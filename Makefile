@@ -38,6 +38,7 @@ lint: setup ## formatting, lint and types
 check: lint ## lint, layers, papers and the fast tests
 	$(BIN)/python -m pytest -q tests/architecture tests/domain
 
+test: export PYTHONDONTWRITEBYTECODE =# empty is off: what is compiled once is there for every process of the tests
 test: setup ## lint and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
