@@ -109,7 +109,7 @@ async def _create(pool: Pool, claimant: Claimant, create: Callable[[], Awaitable
     try:
         body = await create()
     except (AdmissionUnknown, FailedAfterStart):
-        raise  # it may exist: the key stays claimed until its lease ends, and then the record decides
+        raise  # it may exist: the key stays claimed until the record, or the end of its lease, decides
     except Exception:  # any error, named or not: a retry executes anew
         await _free(pool, claimant, claimant.generation_id)
         raise

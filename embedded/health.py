@@ -24,7 +24,7 @@ async def get(url: str) -> httpx.Response:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """Read once: every client wants one, and it costs more than a hundred requests."""
+    """Read once: every client wants one, and it costs about 50 ms of CPU."""
     return httpx.create_ssl_context(trust_env=False)
 
 

@@ -2,8 +2,8 @@
 
 A claim that nobody answered before its lease ran out belongs to a request that died. When its generation was recorded,
 the next request finishes the answer from that record; else the key is free again. A generation must therefore not be
-admitted later than its lease, however long its request slept on the way: `Claim.admit_by` sees to that. What has been
-on record for five seconds is answered from it at once, and so is what was abandoned for good asked anew.
+admitted later than its lease, however long its request slept on the way: `Claim.admit_by` sees to that. Two do
+not wait for it: what has been on record for five seconds is answered from there, and what was abandoned frees the key.
 """
 
 from __future__ import annotations

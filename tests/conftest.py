@@ -37,7 +37,7 @@ LONGEST_FIRST = (  # so that neither process is left with one of them at the end
 
 @pytest.fixture(scope="session", autouse=True)
 def authorities() -> Iterator[None]:
-    """Read once for all clients: tests open thousands, and reading them was a third of what the tests cost."""
+    """Read once for all clients: tests open thousands, and this was almost half of what tests/sandbox cost."""
     shared, make = httpx.create_ssl_context(), httpx.create_ssl_context
 
     def context(verify: ssl.SSLContext | str | bool = True, **others: Any) -> ssl.SSLContext:
