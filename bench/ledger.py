@@ -27,9 +27,8 @@ SLICE_S = 2
 ACCOUNTS = 1000
 _CREDITS = 10**15
 
-# What `store.ledger` sends, and `store.connection.flushed` after it where that is left to be done.
-_STEP = """SELECT CASE WHEN true THEN set_config('ledger.flushes_after', 'on', true) END,
-       ledger.{step}, current_setting('synchronous_commit') = 'off' AS unflushed \\gset
+# What `store.ledger` sends, and what `store.connection` sends after a word that is not on disk yet: the longer ones.
+_STEP = """SELECT length(ledger.{step}) > {flushed} AS unflushed \\gset
 \\if :unflushed
 SELECT pg_logical_emit_message(true, '', '');
 \\endif
@@ -37,8 +36,8 @@ SELECT pg_logical_emit_message(true, '', '');
 _NAMED = "lpad(:account::text, 32, '0')::uuid, lpad(to_hex(:work::bigint), 32, '0')::uuid, 1, 1000"
 _PAIR = (
     "\\set work random(1, 4611686018427387900)\n\\set account random(1, {accounts})\n"
-    + _STEP.format(step=f"reserve({_NAMED}, '2026-11', '2100-01-01')")
-    + _STEP.format(step=f"settle({_NAMED})")
+    + _STEP.format(step=f"reserve({_NAMED}, '2026-11', '2100-01-01', NULL, true)", flushed=len("held"))
+    + _STEP.format(step=f"settle({_NAMED}, true)", flushed=len("settled"))
 )
 
 

@@ -32,6 +32,7 @@ POOL_TIMEOUT = timedelta(seconds=5)
 ANSWER_TIMEOUT = STATEMENT_TIMEOUT + timedelta(seconds=2)  # for a server that cannot end the statement itself
 
 _FLUSH = b"SELECT pg_logical_emit_message(true, '', '')"  # writes the least; its commit waits for all before it
+_UNFLUSHED = "_unflushed"
 
 _Found = TypeVar("_Found")
 
@@ -105,20 +106,38 @@ async def single(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
 
 
 async def flushed(conn: AsyncConnection[Any], query: bytes, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """The row of a statement of the ledger, once all that it says is on disk.
+    """The row of a statement that moves credits among other things, once all that it says is on disk.
 
     The statement's first column promises that, where the parameter `flushes_after` is true; the last one says whether
     it is left to be done, because the account is busy and was let go before, or because nothing was written. Neither is
     in the row that is returned. In a transaction of the caller's nothing is promised: its commit flushes.
     """
-    alone = conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
-    row = await (await conn.execute(query, {**parameters, "flushes_after": alone})).fetchone()
+    promised = _stands_alone(conn)
+    row = await (await conn.execute(query, {**parameters, "flushes_after": promised})).fetchone()
     if row is None:
         return None
     *answer, unflushed = row[1:]
-    if alone and unflushed:
+    if promised and unflushed:
         await conn.execute(_FLUSH)
     return tuple(answer)
+
+
+async def flushed_word(conn: AsyncConnection[Any], query: bytes, parameters: Mapping[str, Any]) -> str:
+    """The word of an operation of the ledger that takes the parameter `flushes_after`, once it is on disk.
+
+    As `flushed`, for less: what is left to be done is told by the word's end.
+    """
+    row = await (await conn.execute(query, {**parameters, "flushes_after": _stands_alone(conn)})).fetchone()
+    assert row is not None
+    word = str(row[0])
+    if word.endswith(_UNFLUSHED):
+        await conn.execute(_FLUSH)
+    return word.removesuffix(_UNFLUSHED)
+
+
+def _stands_alone(conn: AsyncConnection[Any]) -> bool:
+    """Whether the next statement is a transaction of its own."""
+    return conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
 
 
 @contextmanager

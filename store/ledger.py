@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 
 from domain.errors import AccountNotFound, InvalidInput, ParameterOutOfRange
 from store import sql
-from store.connection import flushed
+from store.connection import flushed_word
 
 AMOUNT_MAX_MICROCREDITS = 10**15  # one billion credits; checked before any arithmetic
 KEY_BYTES_MAX = 255
@@ -189,7 +189,10 @@ async def reserve(
         "expires_at": expires_at,
         "key": None if key is None else checked_key(key),
     }
-    return Reserved(_known(await flushed(conn, _QUERIES["reserve"], parameters)))
+    word = await flushed_word(conn, _QUERIES["reserve"], parameters)
+    if word == "no_account":
+        raise AccountNotFound("There is no such account.")
+    return Reserved(word)
 
 
 async def settle(
@@ -205,7 +208,7 @@ async def settle(
         "try_number": try_number,
         "amount": checked_amount(amount, at_least=0),
     }
-    return Settled(_known(await flushed(conn, _QUERIES["settle"], parameters)))
+    return Settled(await flushed_word(conn, _QUERIES["settle"], parameters))
 
 
 async def release(
@@ -213,8 +216,9 @@ async def release(
 ) -> Released:
     """Give a hold back whole. The reason `EXPIRED` marks it as expired."""
     parameters = {"account_id": account_id, "work_id": work_id, "try_number": try_number, "reason": reason}
-    cursor = await conn.execute(_QUERIES["release"], parameters)
-    return Released(_known(await cursor.fetchone()))
+    row = await (await conn.execute(_QUERIES["release"], parameters)).fetchone()
+    assert row is not None
+    return Released(row[0])
 
 
 async def grant(
@@ -338,14 +342,6 @@ async def keyed(conn: AsyncConnection[Any], query: bytes, parameters: dict[str, 
     if word == "conflict":
         _log.warning("ledger_conflict", extra={"account_id": parameters["account_id"], "differs": differs})
     return str(word)
-
-
-def _known(row: tuple[Any, ...] | None) -> str:
-    """The word that an operation answered. Raises AccountNotFound."""
-    assert row is not None
-    if row[0] == "no_account":
-        raise AccountNotFound("There is no such account.")
-    return str(row[0])
 
 
 def checked_amount(amount: int, *, at_least: int) -> int:

@@ -1,14 +1,11 @@
 -- name: reserve
--- For store.connection.flushed, as the next: the columns are computed in their order.
-SELECT CASE WHEN %(flushes_after)s::boolean THEN set_config('ledger.flushes_after', 'on', true) END,
-       ledger.reserve(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
-                      %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text),
-       current_setting('synchronous_commit') = 'off';
+-- For store.connection.flushed_word, as the next.
+SELECT ledger.reserve(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
+                      %(price_version)s::text, %(expires_at)s::timestamptz, %(key)s::text, %(flushes_after)s::boolean);
 
 -- name: settle
-SELECT CASE WHEN %(flushes_after)s::boolean THEN set_config('ledger.flushes_after', 'on', true) END,
-       ledger.settle(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint),
-       current_setting('synchronous_commit') = 'off';
+SELECT ledger.settle(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(amount)s::bigint,
+                     %(flushes_after)s::boolean);
 
 -- name: release
 SELECT ledger.release(%(account_id)s::uuid, %(work_id)s::uuid, %(try_number)s::integer, %(reason)s::text);

@@ -134,6 +134,10 @@ SELECT format('INV-8/INV-10/INV-11/INV-16: hold %s/%s of %s is %s (%s = %s + %s)
     OR (state <> 'held' AND settled_micros + released_micros <> amount_micros)
     OR (state = 'held' AND (settled_micros, released_micros, shortfall_micros) <> (0, 0, 0))
 UNION ALL
+SELECT format('INV-8: transfer %s of %s is a %s and says otherwise to the index of what a hold sees once', transfer_id,
+              account_id, operation)
+  FROM ledger.transfers WHERE once <> (work_id IS NOT NULL AND operation <= 'grant')
+UNION ALL
 SELECT format('INV-12/INV-14: operation %s of %s moved %s from %s by %s, its row says %s', key, account_id,
               coalesce(leg.amount_micros, 0), debit, operation, coalesce(done.amount_micros, 0))
   FROM leg FULL JOIN done USING (account_id, key, operation, debit)

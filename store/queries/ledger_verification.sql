@@ -140,7 +140,7 @@ moved AS (
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'recollect'), 0) AS recollected,
            coalesce(sum(amount_micros) FILTER (WHERE operation = 'shortfall'), 0) AS shortfall
       FROM ledger.transfers
-     WHERE work_id IS NOT NULL AND operation <= 'grant'  -- each once: so says the index
+     WHERE once
        AND (account_id, work_id, try_number)
            > (%(after_account)s::uuid, %(after_work)s::uuid, %(after_try)s::integer)
        AND (account_id, work_id, try_number)
@@ -150,7 +150,7 @@ moved AS (
 back AS (
     SELECT account_id, work_id, try_number, sum(amount_micros) AS refunded
       FROM ledger.transfers
-     WHERE work_id IS NOT NULL AND operation > 'grant'
+     WHERE NOT once AND work_id IS NOT NULL
        AND account_id BETWEEN %(after_account)s::uuid AND %(until_account)s::uuid
        AND (account_id, work_id, try_number)
            > (%(after_account)s::uuid, %(after_work)s::uuid, %(after_try)s::integer)
@@ -226,7 +226,7 @@ WITH moved AS (
     SELECT key, count(*) AS times, min(account_id::text) AS account_id, sum(amount_micros) AS amount_micros,
            min(debit::text) AS source, min(credit_number) AS number
       FROM ledger.transfers
-     WHERE operation = 'grant' AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
+     WHERE NOT once AND operation = 'grant' AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
      GROUP BY key
 ),
 compared AS (
@@ -252,7 +252,7 @@ WITH moved AS (
     SELECT account_id, key, min(operation::text) AS operation, sum(amount_micros) AS amount_micros,
            min(transfer_id) AS transfer_id
       FROM ledger.transfers
-     WHERE operation > 'grant' AND operation <> 'repay'
+     WHERE NOT once AND operation NOT IN ('grant', 'repay')
        AND account_id BETWEEN %(first_account)s::uuid AND %(last_account)s::uuid
      GROUP BY account_id, key
 ),

@@ -17,7 +17,7 @@ SELECT transfer_id, operation::text, debit::text, credit::text, amount_micros, c
             WHEN credit = 'available' THEN credit_balance_micros END AS available_after_micros
   FROM ledger.transfers
  WHERE account_id = %(account_id)s::uuid AND work_id = %(generation_id)s::uuid
-   AND (operation <= 'grant' OR operation > 'grant')  -- so say the two indexes that lead from a hold to its transfers
+   AND (once OR NOT once)  -- so say the two indexes that lead from a hold to its transfers
  ORDER BY transfer_id;
 
 -- name: deliveries

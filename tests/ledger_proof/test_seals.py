@@ -260,7 +260,7 @@ DAMAGES = {
     "a transfer put between": (
         "INSERT INTO ledger.transfers SELECT -1 AS transfer_id, amount_micros, debit_number, debit_balance_micros,"
         " credit_number, credit_balance_micros, created_at, debit, credit, operation, try_number, account_id, work_id,"
-        " 'again', cause, shard FROM ledger.transfers WHERE mine AND operation = 'grant' LIMIT 1",
+        " 'again', cause, shard, once FROM ledger.transfers WHERE mine AND operation = 'grant' LIMIT 1",
         r"period 2025-09 is not what it was: it has \d+ transfers",
     ),
     "a backdated transfer": (

@@ -141,9 +141,9 @@ KINDS = {
     ),
     "a transfer was added": (
         "INSERT INTO ledger.transfers (transfer_id, amount_micros, debit_number, debit_balance_micros, credit_number,"
-        " credit_balance_micros, created_at, debit, credit, operation, account_id, key)"
+        " credit_balance_micros, created_at, debit, credit, operation, account_id, key, once)"
         " SELECT nextval('ledger.transfer_ids'), 7, 9, -10000007, 99, 7, now(), 'payment', 'available', 'grant',"
-        " %(account)s, 'made up'",
+        " %(account)s, 'made up', false",
         "INV-20",
         r"of account {account} entry \d+ follows entry \d+: entry \d+ is missing",
     ),
@@ -210,8 +210,8 @@ KINDS = {
         r"Credits moved for work .*, of account {account}; it has no hold",
     ),
     "an open hold without a transfer was added": (
-        "INSERT INTO ledger.holds (amount_micros, expires_at, try_number, account_id, work_id, price_version)"
-        " SELECT 5, now(), 1, %(account)s, gen_random_uuid(), 'v'",
+        "INSERT INTO ledger.holds (amount_micros, expires_at, try_number, account_id, work_id, price_version, stamp)"
+        " SELECT 5, now(), 1, %(account)s, gen_random_uuid(), 'v', 0",
         "INV-8/INV-11/INV-17",
         r"of account {account} is held: held 5 micro-credits",
     ),

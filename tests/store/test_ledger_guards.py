@@ -163,7 +163,7 @@ async def test_a_stamp_alone_does_not_double_a_movement(conn: Conn, account_id: 
     facts |= {"credit_balance_micros": 0, "created_at": "2001-01-01"}
 
     with pytest.raises(errors.UniqueViolation):
-        await insert(conn, account_id=account_id, work_id=work, stamped=True, **facts)
+        await insert(conn, account_id=account_id, work_id=work, once=True, **facts)
 
 
 async def test_a_hold_moves_only_once_in_each_way(conn: Conn, account_id: str) -> None:
@@ -318,6 +318,7 @@ async def unguarded_url() -> str:
     [
         *(pytest.param(*one, id=one[0]) for one in BREAKAGES.items()),
         pytest.param("INV-10", "UPDATE ledger.holds SET settled_micros = 1 WHERE state = 'held'", id="INV-10, parts"),
+        pytest.param("INV-8", "UPDATE ledger.transfers SET once = false WHERE operation = 'settle'", id="INV-8, once"),
     ],
 )
 async def test_check_finds_what_was_broken(unguarded_url: str, invariant: str, breakage: str) -> None:

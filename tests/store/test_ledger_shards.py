@@ -85,6 +85,20 @@ async def test_only_a_busy_account_of_a_caller_that_flushes_does_not_wait_for_th
         assert await value(conn, "SHOW synchronous_commit") == "on"
 
 
+async def test_the_word_of_a_busy_account_says_that_it_is_not_on_disk_yet(pool: Pool) -> None:
+    """To whoever promised to flush, by a parameter of the call; a repeat waits for the disk itself."""
+    reserve = "SELECT ledger.reserve(%s, %s, 1, 1000000, 'p', %s, NULL, %s)"
+    settle_it = "SELECT ledger.settle(%s, %s, 1, 1000000, %s)"
+    async with single(pool) as conn:
+        busy, calm = await a_busy_account(conn), await an_account(conn, credits=10)
+        for account, promised, end in ((busy, True, "_unflushed"), (busy, False, ""), (calm, True, "")):
+            work = a_work_id()
+            assert await value(conn, reserve, account, work, SOON, promised) == "held" + end
+            assert await value(conn, settle_it, account, work, promised) == "settled" + end
+            assert await value(conn, settle_it, account, work, promised) == "already_settled"
+        assert await value(conn, "SHOW synchronous_commit") == "on"
+
+
 async def test_an_account_that_paused_is_calm_again(pool: Pool) -> None:
     async with single(pool) as conn:
         account = await a_busy_account(conn)
@@ -262,6 +276,8 @@ async def test_the_books_of_a_running_deployment_are_carried_over() -> None:
     async with await AsyncConnection.connect(url, autocommit=True) as conn:
         assert await (await conn.execute(read.encode())).fetchall() == old
         assert await standing(conn, one) == (0, 8_500_000, 2_000_000)
+        once = await conn.execute("SELECT DISTINCT operation::text FROM ledger.transfers WHERE once ORDER BY 1")
+        assert await once.fetchall() == [("release",), ("reserve",), ("settle",), ("shortfall",)]
         assert await ledger.check(conn) == []
         assert await settle(conn, one, "00000000-0000-4000-8000-000000000003", 1_000_000) is Settled.SETTLED
         assert await let_go(conn, one, "00000000-0000-4000-8000-000000000004") is Released.RELEASED
