@@ -99,7 +99,7 @@ def _stock(config: StackConfig) -> None:
     """What is for sale, at the simulated Stripe, and where that sends its events."""
     from cli import sandbox_shop
 
-    sandbox_shop.stock(config)
+    sandbox_shop.stock(config.sandbox_url, config.api_url)
 
 
 async def _demo_key(stack: RunningStack) -> str:

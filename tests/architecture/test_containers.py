@@ -74,7 +74,7 @@ def test_the_simulated_providers_take_the_settings_that_the_compose_file_names_f
     named = dict(re.findall(r"^#   (BABYSEA_\w+)=(\S+)$", COMPOSE_TEXT, re.MULTILINE))
     embedded_ones = environment(StackConfig(tmp_path), "")
 
-    assert {name.split("_")[1].lower() for name in named} == set(KINDS) | {"private"}, (
+    assert {name.split("_")[1].lower() for name in named} == set(KINDS) | {"private", "stripe"}, (
         "Name what the simulated provider accepts in the comment at the top of docker-compose.yml."
     )
     assert named == {name: embedded_ones[name].replace("127.0.0.1:8090", "sandbox:8090") for name in named}
