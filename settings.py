@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = Field(default_factory=read_settings, description="By provider.")
     private_hosts: str = Field(
         "",
-        description="Comma-separated host:port pairs that may be fetched although they are not public. Sandbox only.",
+        description="Comma-separated host:port pairs that may be fetched although they are not public: the sandbox,"
+        " or a server of your own.",
     )
 
     provider_rate_share: float = Field(

@@ -41,12 +41,21 @@ def of_entry(found: Found) -> Violation:
 
 
 def of_transfer(
-    account_id: str, transfer_id: int, amount_micros: int, debit: str, credit: str, debit_number: int
+    account_id: str,
+    transfer_id: int,
+    amount_micros: int,
+    debit: str,
+    credit: str,
+    debit_number: int,
+    operation: str,
+    once: bool,
 ) -> Violation:
-    words = (
-        f"Transfer {transfer_id} of account {account_id} (entry {debit_number} of its {debit} balance) moves "
-        f"{_credits(amount_micros)} from {debit} to {credit}, which is no transfer."
-    )
+    named = f"Transfer {transfer_id} of account {account_id} (entry {debit_number} of its {debit} balance)"
+    if debit != credit and amount_micros > 0:
+        says = "" if once else "not "
+        words = f"{named} is a {operation}, and says that it is {says}of what a hold sees once at most."
+        return Violation("INV-8", account_id, words, debit_number)
+    words = f"{named} moves {_credits(amount_micros)} from {debit} to {credit}, which is no transfer."
     return Violation("INV-3", account_id, words, debit_number)
 
 

@@ -42,7 +42,11 @@ class Settings(ProviderSettings):
     base_url: str = Field(
         "https://api.openai.com/v1", description="OpenAI API address, or that of any server that speaks the same API."
     )
-    webhook_secret: SecretStr | None = Field(None, description="whsec_... of the OpenAI project's webhook endpoint.")
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="whsec_... of the OpenAI project's webhook endpoint. Nothing is called back by OpenAI today: videos"
+        " are polled.",
+    )
 
 
 def build(settings: Settings, tools: Tools) -> OpenAIProvider | None:

@@ -4,7 +4,7 @@
 -- statement hand rows to each other, and setting that up costs more than two statements do. Locks, words, the long
 -- ways, and who waits for the disk stay, too.
 
-LOCK TABLE ledger.holds, ledger.transfers, ledger.books IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE ledger.holds, ledger.books, ledger.transfers IN ACCESS EXCLUSIVE MODE;
 
 
 -- 1. Transfers know whether they are of the kind that a hold sees once at most: reserved, settled, released, expired,
@@ -14,16 +14,18 @@ LOCK TABLE ledger.holds, ledger.transfers, ledger.books IN ACCESS EXCLUSIVE MODE
 ALTER TABLE ledger.transfers RENAME COLUMN stamped TO once;
 ALTER TABLE ledger.transfers ALTER COLUMN once DROP DEFAULT;
 
+DROP INDEX ledger.transfers_once_per_hold;
+DROP INDEX ledger.transfers_rarer;
+
 ALTER TABLE ledger.transfers DISABLE TRIGGER append_only;
 UPDATE ledger.transfers SET once = true WHERE NOT once AND work_id IS NOT NULL AND operation <= 'grant';
 ALTER TABLE ledger.transfers ENABLE ALWAYS TRIGGER append_only;
 
-DROP INDEX ledger.transfers_once_per_hold;
-DROP INDEX ledger.transfers_rarer;
 CREATE UNIQUE INDEX transfers_once_per_hold ON ledger.transfers (account_id, work_id, try_number, operation) WHERE once;
 CREATE INDEX transfers_rarer ON ledger.transfers (account_id, work_id) WHERE NOT once;
 
--- As before, and it says whether the operation happens to a hold once at most.
+-- As before, and it says whether the operation happens to a hold once at most; and a book that was frozen while the
+-- reservation waited for it lends nothing.
 CREATE OR REPLACE FUNCTION ledger.apply_transfer() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -37,7 +39,7 @@ BEGIN
             UPDATE ledger.books
                SET available_micros = available_micros - NEW.amount_micros, available_entries = available_entries + 1,
                    held_micros = held_micros + NEW.amount_micros, held_entries = held_entries + 1
-             WHERE account_id = NEW.account_id AND shard = 0 AND available_micros >= NEW.amount_micros
+             WHERE account_id = NEW.account_id AND shard = 0 AND available_micros >= NEW.amount_micros AND NOT frozen
             RETURNING available_micros, available_entries, held_micros, held_entries
                  INTO NEW.debit_balance_micros, NEW.debit_number, NEW.credit_balance_micros, NEW.credit_number;
             IF NOT FOUND THEN
@@ -46,7 +48,7 @@ BEGIN
         ELSE
             UPDATE ledger.books
                SET available_micros = available_micros - NEW.amount_micros, available_entries = available_entries + 1
-             WHERE account_id = NEW.account_id AND shard = 0 AND available_micros >= NEW.amount_micros
+             WHERE account_id = NEW.account_id AND shard = 0 AND available_micros >= NEW.amount_micros AND NOT frozen
             RETURNING available_micros, available_entries INTO NEW.debit_balance_micros, NEW.debit_number;
             IF NOT FOUND THEN
                 RETURN NULL;
@@ -131,6 +133,9 @@ BEGIN
             RETURNING threshold_micros
         )
         SELECT array_agg(threshold_micros ORDER BY threshold_micros DESC) INTO crossed FROM fired;
+        IF crossed IS NULL THEN  -- told before
+            RETURN;
+        END IF;
         shown := trim_scale((p_book.available_micros / 1000)::numeric / 1000);
         INSERT INTO store.low_balance_alerts (account_id, balance_micros, thresholds_micros)
         VALUES (p_book.account_id, p_book.available_micros, crossed);
@@ -155,9 +160,7 @@ BEGIN
         RAISE EXCEPTION 'UPDATE of ledger.books is refused: a balance moves by a transfer only'
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF (NEW.frozen, NEW.alert_below_micros, NEW.arm_from_micros)
-        IS NOT DISTINCT FROM (OLD.frozen, OLD.alert_below_micros, OLD.arm_from_micros)
-    THEN
+    IF NEW.available_micros <> OLD.available_micros AND current_setting('session_replication_role') <> 'replica' THEN
         PERFORM store.watch_balance(NEW);
     END IF;
     RETURN NULL;
@@ -174,6 +177,11 @@ DROP FUNCTION ledger.refuse_by_hand();
 
 -- 3. The two operations. `p_flushes_after` promises, for one call, what `ledger.flushes_after` promises for a statement: the
 -- caller flushes before it answers. A word that is not on disk yet then ends in `_unflushed`.
+
+CREATE TEMPORARY TABLE callers ON COMMIT DROP AS  -- the roles that may call them now, and shall go on
+SELECT proname AS operation, grantee::regrole AS role
+  FROM pg_proc CROSS JOIN LATERAL aclexplode(proacl)
+ WHERE oid IN ('ledger.reserve'::regproc, 'ledger.settle'::regproc) AND grantee NOT IN (0, proowner);
 
 DROP FUNCTION ledger.reserve(uuid, uuid, integer, bigint, text, timestamptz, text);
 DROP FUNCTION ledger.settle(uuid, uuid, integer, bigint);
@@ -254,7 +262,8 @@ BEGIN
         END IF;
         DELETE FROM ledger.holds
          WHERE (account_id, work_id, try_number) = (p_account_id, p_work_id, p_try_number);
-        RETURN 'insufficient';
+        RETURN CASE WHEN EXISTS (SELECT FROM ledger.books WHERE account_id = p_account_id AND shard = 0 AND frozen)
+                    THEN 'frozen' ELSE 'insufficient' END;
     END IF;
     PERFORM ledger.write_a_word();
     SELECT * INTO hold FROM ledger.holds
@@ -314,6 +323,43 @@ BEGIN
     RETURN 'settled';
 END $$;
 
+-- As before, and a repeat waits for the disk, as that of the others does: what it tells of may not be there yet.
+-- Held back to available: released | already_released | already_settled | no_hold. The reason 'expired' is the sweeper's.
+CREATE OR REPLACE FUNCTION ledger.release(
+    p_account_id uuid, p_work_id uuid, p_try_number integer, p_reason text
+) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    expiring  CONSTANT boolean := p_reason = 'expired';
+    amount    bigint;
+    on_shard  smallint;
+    end_state ledger.hold_state;
+BEGIN
+    UPDATE ledger.holds
+       SET state = CASE WHEN expiring THEN 'expired' ELSE 'released' END::ledger.hold_state,
+           released_micros = amount_micros, ended_at = clock_timestamp(), reason = p_reason
+     WHERE (account_id, work_id, try_number) = (p_account_id, p_work_id, p_try_number) AND state <= 'held'
+    RETURNING amount_micros, shard INTO amount, on_shard;
+    IF FOUND THEN
+        IF amount > 0 THEN
+            INSERT INTO ledger.transfers
+                (account_id, debit, credit, amount_micros, operation, work_id, try_number, cause, shard)
+            VALUES (p_account_id, 'held', 'available', amount,
+                    CASE WHEN expiring THEN 'expire' ELSE 'release' END::ledger.operation,
+                    p_work_id, p_try_number, p_reason, on_shard);
+        END IF;
+        RETURN 'released';
+    END IF;
+    PERFORM ledger.write_a_word();
+    SELECT state INTO end_state FROM ledger.holds
+     WHERE (account_id, work_id, try_number) = (p_account_id, p_work_id, p_try_number);
+    RETURN CASE
+        WHEN end_state IS NULL THEN 'no_hold'
+        WHEN end_state = 'settled' THEN 'already_settled'
+        ELSE 'already_released'
+    END;
+END $$;
+
 -- Of a busy account: commit without waiting where the caller has promised to flush, and what its word ends in then. Whoever
 -- promised it for the statement (`ledger.flushes_after`) asks `synchronous_commit` instead.
 CREATE FUNCTION ledger.flushed_later(p_flushes_after boolean) RETURNS text
@@ -326,3 +372,12 @@ BEGIN
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
+
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN SELECT * FROM callers LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION ledger.%I TO %s', one.operation, one.role);
+    END LOOP;
+END $$;

@@ -43,8 +43,9 @@ entry AS MATERIALIZED (
     WINDOW in_order AS (PARTITION BY leg.account_id, leg.kind, leg.shard ORDER BY leg.transfer_id, leg.number)
 ),
 unbalanced AS (
-    SELECT account_id::text, transfer_id, amount_micros, debit::text, credit::text, debit_number
-      FROM transfer WHERE debit = credit OR amount_micros <= 0
+    SELECT account_id::text, transfer_id, amount_micros, debit::text, credit::text, debit_number, operation::text, once
+      FROM transfer
+     WHERE debit = credit OR amount_micros <= 0 OR once <> (work_id IS NOT NULL AND operation <= 'grant')
      ORDER BY transfer.account_id, transfer_id LIMIT 1
 ),
 broken AS (

@@ -105,12 +105,13 @@ SELECT (SELECT count(*) FROM entry) AS entries,
           FROM tail WHERE NOT %(rest)s::boolean AND account_id = %(until_account)s::uuid) AS carried;
 
 -- name: unbalanced
--- The first transfer of a batch that does not take from one ledger account what it gives to another.
-SELECT account_id::text, transfer_id, amount_micros, debit::text, credit::text, debit_number
+-- The first transfer of a batch that does not take from one ledger account what it gives to another, or that is in the
+-- wrong one of the two indexes by which the others of a hold, or of an account, are found.
+SELECT account_id::text, transfer_id, amount_micros, debit::text, credit::text, debit_number, operation::text, once
   FROM ledger.transfers
  WHERE (account_id, transfer_id) > (%(after_account)s::uuid, %(after_transfer)s::bigint)
    AND (account_id, transfer_id) <= (%(until_account)s::uuid, %(until_transfer)s::bigint)
-   AND (debit = credit OR amount_micros <= 0)
+   AND (debit = credit OR amount_micros <= 0 OR once <> (work_id IS NOT NULL AND operation <= 'grant'))
  ORDER BY transfers.account_id, transfer_id LIMIT 1;
 
 -- name: holds_until

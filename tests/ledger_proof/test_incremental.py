@@ -165,13 +165,45 @@ async def test_every_kind_of_damage_to_what_is_new_is_found_as_by_a_full_verific
 
     found, full = await verify_new(conn), await verify(conn)
 
-    for table in (*TABLES, "store.generations"):
-        await conn.execute(f"DELETE FROM {table}".encode())
-        await conn.execute(f"INSERT INTO {table} SELECT * FROM public.{table.replace('.', '_')}".encode())
+    await undo_the_damage(conn)
     assert (before.is_full, before.violations) == (False, [])
     assert (found.violations[0].invariant, found.violations[0].account_id) == (invariant, account)
     assert re.search(words.format(account=account), str(found.violations[0])), found.violations[0]
     assert [one.invariant for one in found.violations] == [one.invariant for one in full.violations]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger.transfers SET once = false WHERE mine AND operation = 'settle'",
+        "UPDATE ledger.transfers SET once = true WHERE mine AND operation = 'refund'",
+        "UPDATE ledger.transfers SET once = true WHERE mine AND operation = 'grant'",
+    ],
+)
+async def test_a_transfer_in_the_wrong_index_is_found_by_every_verification(
+    after_checkpoint: tuple[Conn, str], statement: str
+) -> None:
+    """INV-8: it would be overlooked among those of its hold or its account, or pass the key that keeps it single."""
+    conn, account = after_checkpoint
+    await damage(conn, statement, account)
+
+    results = [
+        await verify_new(conn),
+        await verify(conn),
+        await verify(conn, batch_rows=2),
+        await verify(conn, account_id=account),
+    ]
+
+    await undo_the_damage(conn)
+    for found in results:
+        assert (found.violations[0].invariant, found.violations[0].account_id) == ("INV-8", account)
+        assert re.search(r"Transfer \d+ of account .* of what a hold sees once at most", str(found.violations[0]))
+
+
+async def undo_the_damage(conn: Conn) -> None:
+    for table in (*TABLES, "store.generations"):
+        await conn.execute(f"DELETE FROM {table}".encode())
+        await conn.execute(f"INSERT INTO {table} SELECT * FROM public.{table.replace('.', '_')}".encode())
 
 
 # --- any history, any checkpoints -------------------------------------------------------------------------------------

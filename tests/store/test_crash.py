@@ -177,6 +177,14 @@ class Books:
             self._one("SELECT set_config('ledger.flushes_after', 'on', true)")
             assert self.reserve(work_id) == "held"
 
+    def settle_and_die_before_the_flush(self, work_id: str) -> None:
+        with self.conn.transaction():
+            self._one("SELECT set_config('ledger.flushes_after', 'on', true)")
+            assert self._one("SELECT ledger.settle(%s, %s, 1, 1)", self.account_id, work_id) == ("settled",)
+
+    def release(self, work_id: str) -> str:
+        return str(self._one("SELECT ledger.release(%s, %s, 1, 'late')", self.account_id, work_id)[0])
+
     def _one(self, query: str, *parameters: object) -> tuple[Any, ...]:
         row = self.conn.execute(query.encode(), parameters).fetchone()
         assert row is not None
@@ -197,6 +205,12 @@ async def test_k1_a_commit_that_was_not_flushed_yet_was_not_answered_either(book
     books.kill()
     books.start()
     assert books.reserve(kept) == "already_held"
+
+    books.settle_and_die_before_the_flush(kept)
+    assert books.release(kept) == "already_settled"  # the same of an end
+    books.kill()
+    books.start()
+    assert books.release(kept) == "already_settled"
 
     assert await books.reserve_and_flush(answered) == "held"
     books.kill()

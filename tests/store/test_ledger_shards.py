@@ -31,6 +31,7 @@ from tests.store.builders import (
 )
 from tests.support.postgres import fresh_database
 from tests.support.requests import a_request
+from tests.support.waiting import until_async
 
 Conn = AsyncConnection[Any]
 HOT = 4  # movements, each soon after the one before
@@ -213,6 +214,33 @@ async def test_a_frozen_account_holds_nothing_new_however_it_was_frozen(pool: Po
         assert await standing(conn, born) == (CREDIT, 0, 0)
 
 
+async def test_a_reservation_that_waits_while_its_account_is_frozen_is_refused(pool: Pool) -> None:
+    """Also one that crosses a threshold, and so goes the long way."""
+    waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND pid = %s"
+    async with single(pool) as one, single(pool) as other, single(pool) as third:
+        for amount in (CREDIT, 10 * CREDIT - 1):
+            account, work = await an_account(one, credits=10), a_work_id()
+            async with one.transaction():
+                await freeze(one, account)
+                waiting = asyncio.create_task(hold(other, account, work, amount))
+                await until_async(lambda: value(third, waits, other.info.backend_pid))
+
+            assert await waiting is Reserved.FROZEN
+            assert await ledger.hold(one, account_id=account, work_id=work) is None
+            assert await standing(one, account) == (10 * CREDIT, 0, 0)
+
+
+async def test_a_threshold_that_was_crossed_where_triggers_are_off_stops_no_reservation(pool: Pool) -> None:
+    async with single(pool) as conn:
+        account = await an_account(conn, credits=10)
+        async with conn.transaction():
+            await conn.execute("SET LOCAL session_replication_role = 'replica'")
+            assert await hold(conn, account, a_work_id(), 10 * CREDIT - 2) is Reserved.HELD
+
+        assert await hold(conn, account, a_work_id(), 1) is Reserved.HELD
+        assert await hold(conn, account, a_work_id(), 1) is Reserved.HELD
+
+
 async def test_a_settlement_that_its_book_cannot_follow_is_an_error_and_changes_nothing(pool: Pool) -> None:
     """INV-2: an ended hold without its transfer would be told as already settled."""
     async with single(pool) as conn:
@@ -334,3 +362,21 @@ async def test_holds_in_shards_end_in_their_shards() -> None:
 
         assert await standing(conn, one) == ((99 - 5 - 6 - 6) * CREDIT - 6 * CREDIT // 4 - CREDIT, CREDIT, 0)
         assert await ledger.check(conn) == []
+
+
+async def test_whoever_may_reserve_and_settle_may_do_so_after_the_functions_are_made_anew() -> None:
+    url = await fresh_database(migrated=False)
+    migrate(url, [one for one in files() if one.name < "0028"])
+    role = f"caller_{url.partition('?')[0].rpartition('/')[2]}"
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA ledger TO {role}".encode())
+        conn.execute(f"GRANT EXECUTE ON FUNCTION ledger.reserve, ledger.settle TO {role}".encode())
+        try:
+            migrate(url)
+
+            may = "SELECT has_function_privilege(%s, %s::regproc, 'EXECUTE')"
+            assert conn.execute(may, [role, "ledger.reserve"]).fetchone() == (True,)
+            assert conn.execute(may, [role, "ledger.settle"]).fetchone() == (True,)
+            assert conn.execute(may, [role, "ledger.flushed_later"]).fetchone() == (False,)
+        finally:
+            conn.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
