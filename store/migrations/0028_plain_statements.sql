@@ -1,8 +1,8 @@
 -- Reserve and settle in plain statements, and fewer conditions for every row to be read.
 --
 -- What the two operations do in their plain case stays as 0022 has it, in three statements instead of one: the parts of one
--- statement hand rows to each other, and setting that up costs more than two statements do. Locks, words, the long
--- ways, and who waits for the disk stay, too.
+-- statement hand rows to each other, and setting that up costs more than two statements do. Locks, and who waits for
+-- the disk, stay, too.
 
 LOCK TABLE ledger.holds, ledger.books, ledger.transfers IN ACCESS EXCLUSIVE MODE;
 
@@ -231,6 +231,7 @@ BEGIN
         p_account_id, p_work_id, p_try_number, p_amount_micros, p_price_version, p_expires_at, p_key);
 END $$;
 
+-- As before, and one that waited while its account was frozen is told so.
 CREATE OR REPLACE FUNCTION ledger.reserve_the_long_way(
     p_account_id uuid, p_work_id uuid, p_try_number integer, p_amount_micros bigint,
     p_price_version text, p_expires_at timestamptz, p_key text
