@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from importlib import resources
 
 import psycopg
+from psycopg.errors import DeadlockDetected
 from psycopg.rows import TupleRow
 
 _LOCK = 0x6261_6279_7365_61  # one migrator at a time in a database
+_TRIES_MAX = 5  # for one file: what runs meanwhile may take the same locks in another order
 _FILE = re.compile(r"^(\d{4})_\w+\.sql$")
 
 _HISTORY = """
@@ -39,6 +41,7 @@ class Migration:
 def migrate(url: str, migrations: list[Migration] | None = None) -> list[str]:
     """Apply what is missing, in order, and answer the names applied. Two at once: the second waits and finds nothing.
 
+    A file that PostgreSQL ends to break a deadlock is tried again: nothing of it was applied.
     Raises MigrationError when an applied file was changed, or when a new file is numbered below an applied one.
     """
     known = files() if migrations is None else migrations
@@ -48,12 +51,7 @@ def migrate(url: str, migrations: list[Migration] | None = None) -> list[str]:
         conn.execute(_HISTORY)
         missing = _missing(conn, known)
         for migration in missing:
-            with conn.transaction():
-                conn.execute(migration.script)
-                conn.execute(
-                    "INSERT INTO public.schema_migrations (name, checksum) VALUES (%s, %s)",
-                    [migration.name, migration.checksum],
-                )
+            _apply(conn, migration)
     return [migration.name for migration in missing]
 
 
@@ -62,6 +60,20 @@ def files() -> list[Migration]:
     folder = resources.files("store").joinpath("migrations")
     found = sorted((entry for entry in folder.iterdir() if _FILE.match(entry.name)), key=lambda entry: entry.name)
     return [Migration(entry.name, entry.read_bytes()) for entry in found]
+
+
+def _apply(conn: psycopg.Connection[TupleRow], migration: Migration, tries: int = _TRIES_MAX) -> None:
+    try:
+        with conn.transaction():
+            conn.execute(migration.script)
+            conn.execute(
+                "INSERT INTO public.schema_migrations (name, checksum) VALUES (%s, %s)",
+                [migration.name, migration.checksum],
+            )
+    except DeadlockDetected:
+        if tries == 1:
+            raise
+        _apply(conn, migration, tries - 1)
 
 
 def _missing(conn: psycopg.Connection[TupleRow], known: list[Migration]) -> list[Migration]:

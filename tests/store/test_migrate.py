@@ -10,6 +10,7 @@ import pytest
 
 from store.migrate import Migration, MigrationError, files, migrate
 from tests.support.postgres import fresh_database
+from tests.support.waiting import until_async
 
 FIRST = Migration("0001_first.sql", b"CREATE TABLE first (n integer); INSERT INTO first VALUES (1);")
 SECOND = Migration("0002_second.sql", b"CREATE TABLE second (n integer)")
@@ -54,6 +55,27 @@ async def test_a_file_numbered_below_an_applied_one_is_an_error(empty_url: str) 
 
     with pytest.raises(MigrationError, match=r"0001_first\.sql"):
         migrate(empty_url, [FIRST, SECOND])
+
+
+async def test_a_migration_that_meets_a_deadlock_is_tried_again(empty_url: str) -> None:
+    migrate(empty_url, [FIRST, SECOND])
+    third = Migration("0003_third.sql", b"LOCK first; LOCK second; CREATE TABLE third (n integer)")
+    waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'second'::regclass"
+    async with await psycopg.AsyncConnection.connect(empty_url) as busy:
+        await busy.execute("SET LOCAL deadlock_timeout = '20s'")  # so that it is the other one who finds it
+        await busy.execute("LOCK second")
+        migrating = asyncio.create_task(asyncio.to_thread(migrate, empty_url, [FIRST, SECOND, third]))
+        async with await psycopg.AsyncConnection.connect(empty_url, autocommit=True) as watching:
+
+            async def is_waiting() -> bool:
+                return (await (await watching.execute(waits)).fetchone()) == (True,)
+
+            await until_async(is_waiting)
+        await busy.execute("LOCK first")  # each has what the other one waits for
+        await busy.commit()
+
+    assert await migrating == ["0003_third.sql"]
+    assert tables(empty_url) == {"first", "second", "third"}
 
 
 async def test_a_database_ahead_of_the_code_is_left_alone(empty_url: str) -> None:
