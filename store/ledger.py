@@ -1,4 +1,4 @@
-"""The credit ledger: thin functions over the operations of schema `ledger`, each one statement and one round trip.
+"""The credit ledger: thin functions over the operations of schema `ledger`, each one statement.
 
 Amounts are whole micro-credits. A hold is named by account, work id and try number; that name is its idempotency key.
 Every answer is a word, so that a repeat is told apart from a conflict, and a conflict from an alarm.
